@@ -1,0 +1,74 @@
+"""Every setting of the server: typed, with its unit, default and a sentence.
+
+Each is an environment variable ``FHIR_<NAME>``; ``docs/settings.md`` lists them and a test compares.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+from zoneinfo import ZoneInfo, available_timezones
+
+from pydantic import AfterValidator, Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+def _zone(name: str) -> str:
+    if name not in available_timezones():
+        msg = f"{name!r} is not an IANA time zone such as Asia/Shanghai"
+        raise ValueError(msg)
+    return name
+
+
+class Settings(BaseSettings):
+    """The settings, read from the environment once at start."""
+
+    model_config = SettingsConfigDict(env_prefix="FHIR_", frozen=True, extra="ignore")
+
+    data: Path = Field(Path("data"), description="Folder that holds the database and, unless set, the keys.")
+    keys: Path | None = Field(
+        None, description="Folder of the key ring; put it on another disk than the data. Default: DATA/keys."
+    )
+    suite: Literal["standard", "guomi"] = Field(
+        "standard",
+        description="Cipher suite of a new store: standard (AES-256-GCM, BLAKE2b) or guomi (SM4-GCM, SM3).",
+    )
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: int = Field(8080, ge=1, le=65535, description="TCP port to listen on.")
+    workers: int = Field(1, ge=1, le=64, description="Server processes that share the store.")
+    base_url: str = Field(
+        "", description="Address that clients see, e.g. https://fhir.example.org/fhir; empty: from the request."
+    )
+    insecure_no_auth: bool = Field(
+        False, description="Development only: serve without authentication. Binds to loopback and says so."
+    )
+    time_zone: Annotated[str, AfterValidator(_zone)] = Field(
+        "Asia/Shanghai", description="IANA zone of dates that carry no zone of their own."
+    )
+    max_body_bytes: int = Field(
+        64 * 1024 * 1024, ge=1024, description="Largest request body, in bytes, after unzipping."
+    )
+    max_entries: int = Field(5000, ge=1, description="Most entries in a batch or transaction.")
+    max_depth: int = Field(64, ge=8, le=400, description="Deepest nesting of a resource, in levels.")
+    request_seconds: float = Field(60.0, gt=0, description="Longest time for one request, in seconds.")
+    search_seconds: float = Field(5.0, gt=0, description="Longest time for one search in the store, in seconds.")
+    default_count: int = Field(20, ge=1, description="Entries in a page when _count is not given.")
+    max_count: int = Field(1000, ge=1, description="Most entries in a page, whatever _count asks for.")
+    max_includes: int = Field(1000, ge=1, description="Most resources that _include and _revinclude add to a page.")
+    referential_integrity: bool = Field(
+        False, description="Refuse to delete a resource that another one refers to (409)."
+    )
+    shutdown_seconds: int = Field(
+        10, ge=1, description="Seconds that running requests get to finish when the server is told to stop."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level logged.")
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The time zone of dates without one."""
+        return ZoneInfo(self.time_zone)
+
+    @property
+    def key_folder(self) -> Path:
+        """Where the key ring lies."""
+        return self.keys if self.keys is not None else self.data / "keys"

@@ -1,0 +1,1 @@
+"""Sealed payloads, the blind index, keys and cipher suites."""

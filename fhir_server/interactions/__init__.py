@@ -1,0 +1,1 @@
+"""The one door: one file per FHIR interaction."""

@@ -1,0 +1,58 @@
+"""What comes through the one door and what goes out of it: an interaction and its reply, free of HTTP's bytes.
+
+https://hl7.org/fhir/R4/http.html
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Tree = dict[str, Any]
+"""A resource as ``resources.codec`` decodes it: numbers with a point are Decimal."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One interaction asked for.
+
+    ``name``: read, vread, update, patch, delete, create, search-type, search-system, history-instance,
+    history-type, history-system, capabilities, batch (also transaction) or operation. ``operation`` is the
+    name with its $ (``$validate``). ``parameters``: name and value pairs in order, decoded, ``_format`` and
+    ``_pretty`` removed. ``body``: the decoded resource; for a JSON Patch ``patch`` instead.
+    ``accept_since``: If-Modified-Since in ms. ``base``: the service's address without a trailing slash.
+    """
+
+    name: str
+    type: str | None = None
+    id: str | None = None
+    version: str | None = None
+    operation: str | None = None
+    method: str = "GET"
+    parameters: tuple[tuple[str, str], ...] = ()
+    body: Tree | None = None
+    patch: list[Any] | None = None
+    base: str = ""
+    if_match: str | None = None
+    if_none_match: str | None = None
+    if_modified_since: int | None = None
+    if_none_exist: str | None = None
+    prefer_return: Literal["minimal", "representation", "OperationOutcome"] | None = None
+    prefer_strict: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What an interaction answers: status, canonical JSON (b"" = no body) and what the headers will say.
+
+    ``etag``: the version number; ``modified``: ms since the epoch; ``location``: relative to the base,
+    ``Type/id/_history/version``; ``resource``: "Type/id" that the reply is about, for the log and the audit.
+    """
+
+    status: int
+    body: bytes = b""
+    etag: int | None = None
+    modified: int | None = None
+    location: str | None = None
+    resource: str | None = None
+    headers: tuple[tuple[str, str], ...] = field(default=())

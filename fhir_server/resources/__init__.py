@@ -1,0 +1,1 @@
+"""What FHIR data is: bytes, trees, types, references, bundles, patches. No I/O."""

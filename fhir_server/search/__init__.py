@@ -1,0 +1,1 @@
+"""Search: parameters, predicates, visibility, extraction, meaning, pages. No I/O."""

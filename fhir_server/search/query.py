@@ -1,0 +1,46 @@
+"""A search as the stores take it: parsed, typed, with nothing left of its URL.
+
+https://hl7.org/fhir/R4/search.html#return
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from fhir_server.search.predicate import EVERYTHING, Predicate
+
+SortKey: TypeAlias = int | float | str | None
+"""A position's value for one sort parameter; None where the resource has no value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sort:
+    """Order by ``param``: ascending takes a resource's least value, descending its greatest; missing is least."""
+
+    param: str
+    descending: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where a page ended: the sort keys of its last match, and that match's stable number in the store."""
+
+    keys: tuple[SortKey, ...]
+    tie: int
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """Find resources of ``type`` that satisfy ``where``: one page of ``count`` after ``after``.
+
+    ``total``: "none" (do not count), "accurate" (count all that the caller may see).
+    Without ``sort`` the order is that of first creation, which never changes.
+    """
+
+    type: str
+    where: Predicate = EVERYTHING
+    sort: tuple[Sort, ...] = ()
+    count: int = 20
+    after: Position | None = None
+    total: Literal["none", "accurate"] = "none"

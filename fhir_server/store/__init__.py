@@ -1,0 +1,1 @@
+"""Where resources are kept: one protocol, and the engines behind it."""

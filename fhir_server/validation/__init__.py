@@ -1,0 +1,1 @@
+"""Does a resource keep the rules of R4? Structure, bindings, references, invariants, narrative."""
