@@ -28,9 +28,12 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Element:
-    """One element of a type. ``max`` is "1", "*" or a number; ``types`` are primitives, complex types, backbone
-    paths such as ``Patient.contact``, or ``Resource``. ``targets``: types a Reference may point to, ("Resource",)
-    for any. ``binding``: URL of a required value set that can be enumerated."""
+    """One element of a type.
+
+    ``max`` is "1", "*" or a number. ``types`` are primitives, complex types, backbone paths such as
+    ``Patient.contact``, or ``Resource``. ``targets``: types a Reference may point to, ("Resource",) for any.
+    ``binding``: URL of a required value set that can be enumerated.
+    """
 
     name: str
     min: int
@@ -49,7 +52,7 @@ class Element:
         return self.max != "1"
 
     def key(self, type_name: str) -> str:
-        """Return the JSON property for a value of ``type_name``: ``deceased`` of dateTime is deceasedDateTime."""
+        """Return the JSON property for a value of ``type_name``: deceased[x] as dateTime is deceasedDateTime."""
         return self.name + type_name[0].upper() + type_name[1:] if self.choice else self.name
 
 
@@ -73,16 +76,17 @@ class TypeDefinition:
 
 def table(name: str) -> list[dict[str, Any]]:
     """Return the rows of one generated table: types, valuesets, parameters, compartments or operations."""
-    return msgspec.json.decode(
-        b"[" + (_TABLES / f"{name}.jsonl").read_bytes().strip().replace(b"\n", b",") + b"]"
-    )
+    return msgspec.json.decode(_lines(name), type=list[dict[str, Any]])
+
+
+def _lines(name: str) -> bytes:
+    return b"[" + (_TABLES / f"{name}.jsonl").read_bytes().strip().replace(b"\n", b",") + b"]"
 
 
 @cache
 def definitions() -> dict[str, TypeDefinition]:
     """Return every type of R4 by name."""
-    rows = (_TABLES / "types.jsonl").read_bytes().strip().replace(b"\n", b",")
-    decoded = msgspec.json.decode(b"[" + rows + b"]", type=list[TypeDefinition])
+    decoded = msgspec.json.decode(_lines("types"), type=list[TypeDefinition])
     return {definition.name: definition for definition in decoded}
 
 
