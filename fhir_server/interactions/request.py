@@ -1,4 +1,4 @@
-"""What comes through the one door and what goes out of it: an interaction and its reply, free of HTTP's bytes.
+"""What comes through the one door and what goes out: an interaction and its reply, free of HTTP's bytes.
 
 https://hl7.org/fhir/R4/http.html
 """
@@ -16,11 +16,14 @@ Tree = dict[str, Any]
 class Request:
     """One interaction asked for.
 
-    ``name``: read, vread, update, patch, delete, create, search-type, search-system, history-instance,
-    history-type, history-system, capabilities, batch (also transaction) or operation. ``operation`` is the
-    name with its $ (``$validate``). ``parameters``: name and value pairs in order, decoded, ``_format`` and
-    ``_pretty`` removed. ``body``: the decoded resource; for a JSON Patch ``patch`` instead.
-    ``accept_since``: If-Modified-Since in ms. ``base``: the service's address without a trailing slash.
+    ``name``: read, vread, update, patch, delete, create, search-type, search-system, search-compartment,
+    history-instance, history-type, history-system, capabilities, batch (also transaction) or operation.
+    ``operation`` is the name with its $ (``$validate``). ``compartment``: (type, id) of a search-compartment,
+    whose ``type`` is what is sought, None for all types. ``parameters``: name and value pairs in order,
+    decoded, ``_format`` and ``_pretty`` removed. ``body``: the decoded resource; for a JSON Patch ``patch``
+    instead. ``if_match`` and ``if_none_match``: ``*``, or version ids joined by commas, without quotes.
+    ``if_modified_since``: in ms. ``if_none_exist``: the criteria, still percent-encoded.
+    ``base``: the service's address without a trailing slash.
     """
 
     name: str
@@ -39,6 +42,7 @@ class Request:
     if_none_exist: str | None = None
     prefer_return: Literal["minimal", "representation", "OperationOutcome"] | None = None
     prefer_strict: bool | None = None
+    compartment: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)

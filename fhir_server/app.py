@@ -1,0 +1,186 @@
+"""The composition root: the only file that knows every part and puts them together.
+
+``uvicorn --factory fhir_server.app:create_app`` serves it; :func:`uvicorn_options` says with which options.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from fhir_server.config import Settings
+from fhir_server.faults import Fault, Kind
+from fhir_server.rest.asgi import Ready, Rest, Run, Send
+from fhir_server.rest.base import is_loopback
+from fhir_server.rest.limits import Receive
+from fhir_server.rest.logs import configure_logging
+
+if TYPE_CHECKING:
+    from fhir_server.store.api import Store
+
+_LOG = logging.getLogger("fhir_server.app")
+
+_NO_AUTH = """
+****************************************************************************
+*  THIS SERVER RUNS WITHOUT AUTHENTICATION (FHIR_INSECURE_NO_AUTH is set). *
+*  Every program on this machine can read, change and delete every record. *
+*  For development with invented data only. Never put real records in it,  *
+*  never forward its port to another machine.                              *
+****************************************************************************"""
+
+
+class RefusesToStart(Exception):  # noqa: N818 it reads as what happens
+    """The settings do not allow the server to start; the text says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """The running parts below HTTP: the one door, the store behind it, and how to close both.
+
+    ``run`` carries out one interaction; ``ready`` says whether the store can answer now; ``close`` finishes
+    writes under way and releases the files.
+    """
+
+    run: Run
+    ready: Ready
+    close: Callable[[], Awaitable[None]]
+    store: Store
+
+
+Parts = Callable[[Settings], Awaitable[Service]]
+"""Opens a Service; :func:`open_service` is the real one."""
+
+
+async def open_service(settings: Settings) -> Service:
+    """Open the key ring and the store named by ``settings`` and wire the runner to them.
+
+    Faults and exceptions of key ring and store pass: each says in a sentence what is wrong with key or file.
+    """
+    # Imported here, so that `--help` and the checks of settings do not wait for the whole server to load.
+    from fhir_server.crypto.keys import KeyRing  # noqa: PLC0415
+    from fhir_server.interactions.runner import Runner  # noqa: PLC0415
+    from fhir_server.store.sqlite.store import SqliteStore  # noqa: PLC0415
+
+    keys = KeyRing.load(settings.key_folder)
+    store = await SqliteStore.open(settings, keys)
+    return Service(run=Runner(store, settings).run, ready=store.ready, close=store.close, store=store)
+
+
+def check_start(settings: Settings) -> None:
+    """Raise :class:`RefusesToStart` unless these settings may be served."""
+    if not settings.insecure_no_auth:
+        raise RefusesToStart(
+            "This version has no authentication yet, so it does not start by itself. For development on this "
+            "machine start it with --insecure-no-auth (FHIR_INSECURE_NO_AUTH=true)."
+        )
+    if not is_loopback(settings.host):
+        raise RefusesToStart(
+            "Without authentication the server listens on this machine only. Set --host (FHIR_HOST) to "
+            "127.0.0.1, ::1 or localhost, or leave it out."
+        )
+
+
+class App:
+    """The ASGI application: opens the service at lifespan's start, answers, closes at lifespan's end."""
+
+    def __init__(self, settings: Settings, parts: Parts) -> None:
+        self._settings = settings
+        self._parts = parts
+        self._service: Service | None = None
+        self._rest: Rest | None = None
+
+    async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        """Answer one ASGI scope: http, lifespan, or a websocket, which is refused."""
+        if scope["type"] == "http":
+            await self._http()(scope, receive, send)
+        elif scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+        else:
+            await receive()
+            await send({"type": "websocket.close", "code": 1008})
+
+    async def start(self) -> None:
+        """Open the service. Raises what its parts raise."""
+        _LOG.warning(_NO_AUTH)
+        self._service = await self._parts(self._settings)
+        self._rest = Rest(self._settings, self._service.run, self._service.ready)
+
+    async def stop(self) -> None:
+        """Let running requests finish, refuse new ones, then close the service."""
+        service, self._service = self._service, None
+        if service is None:
+            return
+        if self._rest is not None and not await self._rest.drain(self._settings.shutdown_seconds):
+            _LOG.warning("Some requests were still running when the time to shut down was over")
+        await service.close()
+
+    def _http(self) -> Rest:
+        if self._rest is None:
+            # A server that sends requests before lifespan has started, or that has lifespan switched off.
+            self._rest = Rest(self._settings, _not_started, _not_ready)
+        return self._rest
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        await receive()
+        try:
+            await self.start()
+        except Exception as error:  # noqa: BLE001 whatever it is, lifespan must be told
+            _LOG.exception("The server could not start")
+            await send({"type": "lifespan.startup.failed", "message": _why(error)})
+            return
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        try:
+            await self.stop()
+        except Exception:  # noqa: BLE001 the same
+            _LOG.exception("The server could not stop cleanly")
+            message = "The store could not be closed cleanly."
+            await send({"type": "lifespan.shutdown.failed", "message": message})
+            return
+        await send({"type": "lifespan.shutdown.complete"})
+
+
+def create_app(settings: Settings | None = None, parts: Parts | None = None) -> App:
+    """Return the ASGI app; ``settings`` from the environment unless given, ``parts`` open its service.
+
+    Raises :class:`RefusesToStart` when the settings may not be served.
+    """
+    settings = settings or Settings()
+    check_start(settings)
+    configure_logging(settings.log_level)
+    return App(settings, parts or open_service)
+
+
+def uvicorn_options(settings: Settings) -> dict[str, Any]:
+    """Return the options of ``uvicorn.run`` and ``uvicorn.Config`` that this application relies on."""
+    return {
+        "factory": True,
+        "host": settings.host,
+        "port": settings.port,
+        "workers": settings.workers,
+        "loop": "uvloop",
+        "http": "fhir_server.rest.protocol:FhirProtocol",
+        "ws": "none",
+        "lifespan": "on",
+        "log_config": None,
+        "access_log": False,  # it would write paths and query strings
+        "server_header": False,
+        "proxy_headers": False,  # FHIR_BASE_URL says what clients see; X-Forwarded-* can be forged
+        "timeout_graceful_shutdown": settings.shutdown_seconds,
+    }
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, Fault):
+        return error.diagnostics
+    return f"The server could not start ({type(error).__name__}); see the log line above."
+
+
+async def _not_started(_request: object) -> Any:
+    raise Fault(Kind.UNAVAILABLE, "The server is starting; send the request again in a moment.")
+
+
+async def _not_ready() -> bool:
+    return False

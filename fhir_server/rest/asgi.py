@@ -1,0 +1,231 @@
+"""The raw ASGI application of the FHIR REST interface: HTTP in, one interaction, HTTP out.
+
+https://hl7.org/fhir/R4/http.html and https://asgi.readthedocs.io/en/latest/specs/www.html
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from fhir_server.faults import Fault, Issue, Kind
+from fhir_server.interactions.request import Reply, Request
+from fhir_server.rest.base import base_from_host
+from fhir_server.rest.bodies import METHODS_WITH_BODY, Body, decode_body, limit_for
+from fhir_server.rest.intake import (
+    PLAIN,
+    Fields,
+    Presentation,
+    fields_of,
+    preferred,
+    presentation,
+    request_of,
+)
+from fhir_server.rest.limits import Disconnected, Message, Receive, read_body
+from fhir_server.rest.negotiate import accepts_gzip
+from fhir_server.rest.observe import RESULT_PARAMETERS, Exchange, Observer
+from fhir_server.rest.percent import parse_query
+from fhir_server.rest.probes import PATHS, Probes
+from fhir_server.rest.respond import fault_reply, headers_of, messages, packed, probe_messages, rendered
+from fhir_server.rest.routes import BASE_PATH, Target, allowed, match
+
+if TYPE_CHECKING:
+    from fhir_server.config import Settings
+
+Run = Callable[[Request], Awaitable[Reply]]
+Ready = Callable[[], Awaitable[bool]]
+Send = Callable[[Message], Awaitable[None]]
+
+_LOG = logging.getLogger("fhir_server.rest")
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_SAFE = frozenset({"GET", "HEAD"})
+_CLIENT_GONE = 499
+_sane_request_id = re.compile(rb"[A-Za-z0-9\-._]{1,64}").fullmatch
+
+
+@dataclass(slots=True)
+class _Call:
+    """One request under way: what came, and what is known so far about how to answer it."""
+
+    scope: dict[str, Any]
+    receive: Receive
+    fields: Fields
+    path: str
+    exchange: Exchange
+    how: Presentation = PLAIN
+    base: str = ""
+
+
+class Rest:
+    """The REST interface as an ASGI application for ``http`` scopes.
+
+    ``run`` is the one door to the interactions; ``ready`` says whether the store can answer now;
+    ``known_parameters``: names of search parameters that the log may show.
+    """
+
+    def __init__(
+        self, settings: Settings, run: Run, ready: Ready, known_parameters: frozenset[str] = RESULT_PARAMETERS
+    ) -> None:
+        self._settings = settings
+        self._run = run
+        self._seconds = settings.request_seconds
+        self._base = settings.base_url.rstrip("/")
+        self._observer = Observer(known_parameters)
+        self._probes = Probes(ready, self._observer)
+        self._running = 0
+        self._draining = False
+        self._idle = asyncio.Event()
+
+    async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        """Answer one HTTP request; nothing that a client or a lower floor does is raised from here."""
+        started = perf_counter()
+        fields = fields_of(scope["headers"])
+        method: str = scope["method"]
+        exchange = Exchange(_request_id(fields), method if method in _METHODS else "other")
+        self._running += 1
+        try:
+            start, body = await self._respond(_Call(scope, receive, fields, _path(scope), exchange))
+            exchange.status, exchange.sent = start["status"], len(body["body"])
+            await send(start)
+            await send(body)
+        except (Disconnected, OSError):
+            exchange.status = _CLIENT_GONE
+        finally:
+            self._running -= 1
+            if self._draining and not self._running:
+                self._idle.set()
+            exchange.status = exchange.status or _CLIENT_GONE  # cancelled by the server that runs us
+            exchange.seconds = perf_counter() - started
+            self._observer.record(exchange)
+
+    async def drain(self, seconds: float) -> bool:
+        """Refuse new requests (503), wait up to ``seconds`` for running ones; True when all have finished."""
+        self._draining = self._probes.draining = True
+        if not self._running:
+            return True
+        try:
+            async with asyncio.timeout(seconds):
+                await self._idle.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    async def _respond(self, call: _Call) -> tuple[Message, Message]:
+        head = call.scope["method"] == "HEAD"
+        request_id = call.exchange.request_id.encode()
+        if call.path in PATHS and call.scope["method"] in _SAFE:
+            answer = await self._probes.answer(call.path)
+            call.exchange.interaction = answer.name
+            return probe_messages(answer, request_id, head=head)
+        reply = await self._reply(call)
+        try:
+            headers = headers_of(reply, call.base, request_id)
+            body = rendered(reply.body, call.how.format, pretty=call.how.pretty)
+        except Exception as error:  # noqa: BLE001 a reply that cannot be written is our mistake, never silence
+            reply, call.how = _unexpected(call, error), PLAIN
+            headers, body = headers_of(reply, call.base, request_id), reply.body
+        encodings = call.fields.get(b"accept-encoding")
+        if encodings is not None and accepts_gzip(encodings):
+            body = await packed(body, headers)
+        return messages(reply.status, headers, body, format_=call.how.format, head=head)
+
+    async def _reply(self, call: _Call) -> Reply:
+        """Return the runner's reply, or the reply that tells of a fault."""
+        call.how = preferred(call.fields)
+        try:
+            async with asyncio.timeout(self._seconds) as limit:
+                return await self._interact(call)
+        except Fault as fault:
+            return fault_reply(fault)
+        except Disconnected:
+            raise
+        except Exception as error:  # noqa: BLE001 the outermost guard: a 500 with an OperationOutcome
+            if isinstance(error, TimeoutError) and limit.expired():
+                return fault_reply(_timed_out(call.scope["method"], self._seconds))
+            return _unexpected(call, error)
+
+    async def _interact(self, call: _Call) -> Reply:
+        if self._draining:
+            raise Fault(
+                Kind.UNAVAILABLE,
+                "The server is stopping; send the request again in a moment.",
+                headers=(("Connection", "close"),),
+            )
+        method: str = call.scope["method"]
+        query = call.scope["query_string"]
+        pairs = call.exchange.query = parse_query(query) if query else ()
+        call.how, parameters = presentation(call.fields, pairs)
+        path = _below_base(call.path)
+        if method == "OPTIONS":
+            call.exchange.interaction = "options"
+            return Reply(204, headers=(("Allow", allowed(path)),))
+        target = match(method, path)
+        call.exchange.interaction, call.exchange.type = target.name, target.type or ""
+        call.base = self._base or base_from_host(
+            call.scope.get("scheme", "http"),
+            call.fields.get(b"host", b""),
+            loopback_only=self._settings.insecure_no_auth,
+        )
+        if method not in METHODS_WITH_BODY:
+            return await self._run(request_of(target, method, call.fields, parameters, call.base))
+        body = await self._body(call, target)
+        if body.form:
+            pairs = call.exchange.query = pairs + body.form
+            call.how, parameters = presentation(call.fields, pairs)
+        return await self._run(request_of(target, method, call.fields, parameters, call.base, body))
+
+    async def _body(self, call: _Call, target: Target) -> Body:
+        limit = limit_for(target.name, self._settings.max_body_bytes)
+        raw = await read_body(call.receive, call.fields, limit)
+        call.exchange.received = len(raw)
+        content_type = call.fields.get(b"content-type", b"")
+        depth = self._settings.max_depth
+        return decode_body(target.name, call.scope["method"], content_type, raw, max_depth=depth)
+
+
+def _path(scope: dict[str, Any]) -> str:
+    """Return the path still percent-encoded: servers that decode it may have hidden a slash."""
+    raw: bytes | None = scope.get("raw_path")
+    if raw is None:
+        return quote(scope["path"])
+    return raw.decode("latin-1")
+
+
+def _below_base(path: str) -> str:
+    if path == BASE_PATH:
+        return "/"
+    if path.startswith(BASE_PATH) and path[len(BASE_PATH)] == "/":
+        return path[len(BASE_PATH) :]
+    if path in PATHS:
+        raise Fault(
+            Kind.METHOD_NOT_ALLOWED, "This path answers GET and HEAD only.", headers=(("Allow", "GET, HEAD"),)
+        )
+    raise Fault(Kind.NOT_FOUND, f"Nothing is served here. The FHIR service is under {BASE_PATH}.")
+
+
+def _request_id(fields: Fields) -> str:
+    given = fields.get(b"x-request-id")
+    if given is not None and _sane_request_id(given):
+        return given.decode()
+    return os.urandom(16).hex()
+
+
+def _unexpected(call: _Call, error: Exception) -> Reply:
+    request_id = call.exchange.request_id
+    _LOG.error("Unexpected exception", exc_info=error, extra={"fields": {"request_id": request_id}})
+    sentence = f"The server failed unexpectedly. Tell its operator this request id: {request_id}."
+    return fault_reply(Fault(Kind.EXCEPTION, sentence))
+
+
+def _timed_out(method: str, seconds: float) -> Fault:
+    sentence = f"The request took longer than {seconds:g} seconds and was given up."
+    if method not in _SAFE:
+        sentence += " It may or may not have been carried out: read before you send it again."
+    return Fault(Kind.UNAVAILABLE, sentence, issues=(Issue("error", "timeout", sentence),))

@@ -1,0 +1,75 @@
+"""Logs as one JSON object a line on stderr, for machines to read and without personal data.
+
+A stack is told as file, line and function; the words of an exception are not, for they may quote a record.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from fhir_server.clock import instant
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+_ENCODE = msgspec.json.Encoder().encode
+_OURS = "fhir_server"
+_FRAMES = 30
+
+
+class JsonFormatter(logging.Formatter):
+    """Formats a record as one line: time, level, logger, event, then the record's ``fields`` if it has any.
+
+    Of records by libraries only the first line is kept: further lines quote objects and exceptions.
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the JSON text of ``record``, without a line feed."""
+        line: dict[str, Any] = {
+            "time": instant(int(record.created * 1000)),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "event": _event(record),
+        }
+        line.update(getattr(record, "fields", {}))
+        if record.exc_info and record.exc_info[0] is not None:
+            line["exception"] = record.exc_info[0].__name__
+            line["stack"] = _stack(record.exc_info[2])
+        return _ENCODE(line).decode()
+
+
+def configure_logging(level: str) -> None:
+    """Send all logs of ``level`` (debug, info, warning, error) and above to stderr as JSON lines.
+
+    uvicorn's access log is closed: it holds paths and query strings.
+    """
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonFormatter())
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level.upper())
+    for name in ("uvicorn", "uvicorn.error", "uvicorn.asgi"):
+        logger = logging.getLogger(name)
+        logger.handlers.clear()
+        logger.propagate = True
+    access = logging.getLogger("uvicorn.access")
+    access.handlers.clear()
+    access.propagate = False
+
+
+def _event(record: logging.LogRecord) -> str:
+    text = record.getMessage()
+    if record.name == _OURS or record.name.startswith(_OURS + "."):
+        return text
+    return text.partition("\n")[0][:200]
+
+
+def _stack(trace: TracebackType | None) -> list[str]:
+    frames = traceback.extract_tb(trace)[-_FRAMES:]
+    return [f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames]
