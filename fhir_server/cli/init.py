@@ -1,0 +1,48 @@
+"""``fhir-server init``: make keys and an empty store."""
+
+import asyncio
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from fhir_server.cli import parts
+from fhir_server.cli.options import DataOption, KeysOption, out, read_settings
+from fhir_server.config import Settings
+from fhir_server.faults import Fault, Kind
+
+SuiteOption = Annotated[
+    Literal["standard", "guomi"] | None,
+    typer.Option("--suite", help="Ciphers: standard (AES-256-GCM, BLAKE2b) or guomi (SM4-GCM, SM3)."),
+]
+
+
+def init(data: DataOption = None, keys: KeysOption = None, suite: SuiteOption = None) -> None:
+    """Make keys and an empty store; refuses to overwrite either."""
+    settings = read_settings(data=data, keys=keys, suite=suite)
+    _refuse_to_overwrite(settings)
+    settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    settings.data.chmod(0o700)
+    parts.new_key_ring(settings)
+    asyncio.run(_make_store(settings))
+    out.print(f"Made a store in {settings.data} and keys in {settings.key_folder} ({settings.suite} suite).")
+    out.print("Keep a copy of the key folder in a safe place: without it nothing can be read.")
+
+
+def _refuse_to_overwrite(settings: Settings) -> None:
+    """Raise when there is anything in either folder."""
+    for name, folder in (("data", settings.data), ("key", settings.key_folder)):
+        if folder.exists() and _holds_something(folder):
+            raise Fault(
+                Kind.CONFLICT,
+                f"The {name} folder {folder} is not empty, and init overwrites nothing: name another folder.",
+            )
+
+
+def _holds_something(folder: Path) -> bool:
+    return not folder.is_dir() or any(folder.iterdir())
+
+
+async def _make_store(settings: Settings) -> None:
+    async with parts.opened(settings):
+        pass

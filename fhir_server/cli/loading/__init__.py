@@ -1,0 +1,1 @@
+"""Loading files through the one door: sources, pieces, entries, journal, report."""

@@ -1,0 +1,59 @@
+"""Where the commands meet the rest of the server; imported late, so that ``--help`` need not wait for it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, Protocol
+
+from fhir_server.config import Settings
+
+if TYPE_CHECKING:
+    from fhir_server.app import Service
+    from fhir_server.crypto.keys import KeyRing
+
+Decode = Callable[[bytes], dict[str, Any]]
+"""Bytes to a resource tree; raises Fault when they are none."""
+
+
+class KeyedStore(Protocol):
+    """What a store that seals adds to :class:`fhir_server.store.api.Store`."""
+
+    async def reseal(self, progress: Callable[[int, int], None]) -> int:
+        """Seal every payload under the active key; ``progress`` hears (done, in all). Return how many."""
+
+    async def retire(self) -> tuple[int, ...]:
+        """Remove the keys that seal nothing any more and return their numbers."""
+
+
+@asynccontextmanager
+async def opened(settings: Settings) -> AsyncIterator[Service]:
+    """Open the server's parts on the data folder for as long as the block runs."""
+    from fhir_server.app import open_service  # noqa: PLC0415 - late: see the first line of this file
+
+    service = await open_service(settings)
+    try:
+        yield service
+    finally:
+        await service.close()
+
+
+def key_ring(settings: Settings) -> KeyRing:
+    """Read the key ring; raises KeyFault when it is missing or cannot be used."""
+    from fhir_server.crypto.keys import KeyRing  # noqa: PLC0415 - late: see the first line of this file
+
+    return KeyRing.load(settings.key_folder)
+
+
+def new_key_ring(settings: Settings) -> KeyRing:
+    """Make a key ring; refuses to overwrite one."""
+    from fhir_server.crypto.keys import KeyRing  # noqa: PLC0415 - late: see the first line of this file
+
+    return KeyRing.create(settings.key_folder, settings.suite)
+
+
+def decoder(settings: Settings) -> Decode:
+    """Return the function that turns bytes of JSON into a resource."""
+    from fhir_server.resources.codec import decode  # noqa: PLC0415 - late: see the first line of this file
+
+    return lambda body: decode(body, max_depth=settings.max_depth)
