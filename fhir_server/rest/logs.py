@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import sys
 import traceback
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +33,7 @@ class JsonFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Return the JSON text of ``record``, without a line feed."""
         line: dict[str, Any] = {
-            "time": instant(int(record.created * 1000)),
+            "time": _time(record.created),
             "level": record.levelname.lower(),
             "logger": record.name,
             "event": _event(record),
@@ -51,6 +52,8 @@ def configure_logging(level: str) -> None:
     """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter())
+    # Each record would otherwise look up its thread and process, which no line shows.
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
@@ -61,6 +64,15 @@ def configure_logging(level: str) -> None:
     access = logging.getLogger("uvicorn.access")
     access.handlers.clear()
     access.propagate = False
+
+
+@lru_cache(maxsize=4)
+def _second(second: int) -> str:
+    return instant(second * 1000)[:-4]
+
+
+def _time(seconds: float) -> str:
+    return f"{_second(int(seconds))}{int(seconds * 1000) % 1000:03d}Z"
 
 
 def _event(record: logging.LogRecord) -> str:

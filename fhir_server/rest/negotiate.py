@@ -96,7 +96,7 @@ def format_named(name: str) -> Format:
     https://hl7.org/fhir/R4/http.html#parameters. Fault NOT_ACCEPTABLE for any other.
     """
     # A "+" that the client forgot to encode arrives as a space.
-    media = _media_range(name.strip().replace(" ", "+"))
+    media = _media_range(name.strip().replace("fhir ", "fhir+"))
     found = _SHORT.get(media.name) or _FORMATS.get(media.name) or _WILD.get(media.name)
     if found is None or not media.served:
         raise _not_acceptable()

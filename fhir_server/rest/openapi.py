@@ -33,6 +33,7 @@ _SUCCESS = {
 _FAULTS = tuple(sorted({str(kind.status) for kind in Kind}))
 
 _PARAMETERS: dict[str, Any] = {
+    "compartment": {"type": "string", "enum": sorted(COMPARTMENTS)},
     "type": {"type": "string", "enum": sorted(RESOURCE_TYPES)},
     "target": {"type": "string", "enum": sorted(RESOURCE_TYPES)},
     "id": _ID,
@@ -58,7 +59,13 @@ def document() -> bytes:
             },
             "servers": [{"url": BASE_PATH}],
             "paths": paths,
-            "components": {"schemas": {"Resource": _resource(), "OperationOutcome": _outcome()}},
+            "components": {
+                "schemas": {"Resource": _resource(), "OperationOutcome": _outcome()},
+                "responses": {
+                    "Refused": {"description": "Refused, and why.", "content": _content("OperationOutcome")}
+                },
+                "parameters": {name: _path_parameter(name) for name in _PARAMETERS},
+            },
         }
     )
 
@@ -69,7 +76,7 @@ def _operation(route: Route) -> dict[str, Any]:
         "summary": route.summary,
         "operationId": f"{route.method.lower()} {route.path}",
         "tags": [route.name],
-        "parameters": [_path_parameter(name, route) for name in names] + _query_parameters(route),
+        "parameters": [_reference(name, route) for name in names] + _query_parameters(route),
         "responses": _responses(route),
     }
     body = _body(route)
@@ -78,11 +85,14 @@ def _operation(route: Route) -> dict[str, Any]:
     return made
 
 
-def _path_parameter(name: str, route: Route) -> dict[str, Any]:
-    schema = _PARAMETERS[name]
-    if name == "type" and route.name == "search-compartment":
-        schema = {"type": "string", "enum": sorted(COMPARTMENTS)}
-    return {"name": name, "in": "path", "required": True, "schema": schema}
+def _reference(name: str, route: Route) -> dict[str, Any]:
+    key = "compartment" if name == "type" and route.name == "search-compartment" else name
+    return {"$ref": f"#/components/parameters/{key}"}
+
+
+def _path_parameter(key: str) -> dict[str, Any]:
+    name = "type" if key == "compartment" else key
+    return {"name": name, "in": "path", "required": True, "schema": _PARAMETERS[key]}
 
 
 def _query_parameters(route: Route) -> list[dict[str, Any]]:
@@ -117,7 +127,7 @@ def _responses(route: Route) -> dict[str, Any]:
         if status not in {"204", "304"}:
             found[status]["content"] = _content("Resource")
     for status in _FAULTS:
-        found[status] = {"description": "Refused, and why.", "content": _content("OperationOutcome")}
+        found[status] = {"$ref": "#/components/responses/Refused"}
     return found
 
 
