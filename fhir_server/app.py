@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 from fhir_server.config import Settings
@@ -16,6 +17,7 @@ from fhir_server.rest.asgi import Ready, Rest, Run, Send
 from fhir_server.rest.base import is_loopback
 from fhir_server.rest.limits import Receive
 from fhir_server.rest.logs import configure_logging
+from fhir_server.rest.observe import RESULT_PARAMETERS
 
 if TYPE_CHECKING:
     from fhir_server.store.api import Store
@@ -58,14 +60,31 @@ async def open_service(settings: Settings) -> Service:
 
     Faults and exceptions of key ring and store pass: each says in a sentence what is wrong with key or file.
     """
-    # Imported here, so that `--help` and the checks of settings do not wait for the whole server to load.
+    # Imported here, so that a refusal to start does not wait for the whole server to load.
     from fhir_server.crypto.keys import KeyRing  # noqa: PLC0415
+    from fhir_server.interactions.context import Services  # noqa: PLC0415
     from fhir_server.interactions.runner import Runner  # noqa: PLC0415
+    from fhir_server.operations.registry import OPERATIONS  # noqa: PLC0415
+    from fhir_server.search.extract import Extractor  # noqa: PLC0415
     from fhir_server.store.sqlite.store import SqliteStore  # noqa: PLC0415
 
-    keys = KeyRing.load(settings.key_folder)
-    store = await SqliteStore.open(settings, keys)
-    return Service(run=Runner(store, settings).run, ready=store.ready, close=store.close, store=store)
+    ring = KeyRing.load(settings.key_folder)
+    extractor = Extractor(settings.zone, settings.base_url)
+    store = await SqliteStore.open(settings, ring, extractor.from_body)
+    services = Services(store, settings, extractor, page_key(ring.index_key), OPERATIONS)
+    return Service(run=Runner(services).run, ready=store.ready, close=store.close, store=store)
+
+
+def page_key(index_key: bytes) -> bytes:
+    """Derive the 32 bytes that seal page links; every worker, and the server after a restart, has the same."""
+    return blake2b(b"page links", key=index_key[:64], digest_size=32).digest()
+
+
+def known_parameters() -> frozenset[str]:
+    """Return the names of all search parameters of R4: those that a log line may show."""
+    from fhir_server.search.parameters import by_url  # noqa: PLC0415 as above
+
+    return RESULT_PARAMETERS | {parameter.code for parameter in by_url().values()}
 
 
 def check_start(settings: Settings) -> None:
@@ -104,8 +123,8 @@ class App:
     async def start(self) -> None:
         """Open the service. Raises what its parts raise."""
         _LOG.warning(_NO_AUTH)
-        self._service = await self._parts(self._settings)
-        self._rest = Rest(self._settings, self._service.run, self._service.ready)
+        service = self._service = await self._parts(self._settings)
+        self._rest = Rest(self._settings, service.run, service.ready, known_parameters())
 
     async def stop(self) -> None:
         """Let running requests finish, refuse new ones, then close the service."""
@@ -143,11 +162,11 @@ class App:
 
 
 def create_app(settings: Settings | None = None, parts: Parts | None = None) -> App:
-    """Return the ASGI app; ``settings`` from the environment unless given, ``parts`` open its service.
+    """Return the ASGI app; ``settings`` from the environment unless given, ``parts`` open the service.
 
     Raises :class:`RefusesToStart` when the settings may not be served.
     """
-    settings = settings or Settings()
+    settings = settings or Settings.model_validate({})  # the environment fills it
     check_start(settings)
     configure_logging(settings.log_level)
     return App(settings, parts or open_service)
