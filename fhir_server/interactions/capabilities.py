@@ -1,0 +1,103 @@
+"""Capabilities: the CapabilityStatement, made from what is really served.
+
+https://hl7.org/fhir/R4/http.html#capabilities and https://hl7.org/fhir/R4/capabilitystatement.html
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from importlib.metadata import version
+from typing import Any
+
+from fhir_server.clock import instant
+from fhir_server.interactions.context import Context, Operation
+from fhir_server.interactions.request import Reply
+from fhir_server.resources.codec import encode
+from fhir_server.resources.types import RESOURCE_TYPES
+from fhir_server.search.parameters import Parameter, parameters
+
+TYPE_INTERACTIONS = (
+    "read",
+    "vread",
+    "update",
+    "patch",
+    "delete",
+    "history-instance",
+    "history-type",
+    "create",
+    "search-type",
+)
+SYSTEM_INTERACTIONS = ("transaction", "batch", "history-system")
+PATCH_FORMATS = ("application/json-patch+json", "application/fhir+json", "application/fhir+xml")
+_RELEASED = instant(1_795_305_600_000)
+
+
+async def capabilities(context: Context) -> Reply:
+    """Return the statement; it is the same for every caller."""
+    operations = tuple(context.services.operations.values())
+    statement = _statement(context.request.base, operations, context.settings.referential_integrity)
+    return Reply(200, statement)
+
+
+@lru_cache(maxsize=8)
+def _statement(base: str, operations: tuple[Operation, ...], integrity: bool) -> bytes:
+    """Build the statement; kept, because it is large and changes only with the server."""
+    return encode(
+        {
+            "resourceType": "CapabilityStatement",
+            "status": "active",
+            "date": _RELEASED,
+            "kind": "instance",
+            "software": {"name": "fhir-server", "version": version("fhir-server")},
+            "implementation": {"description": "FHIR R4 interoperability server", "url": base},
+            "fhirVersion": "4.0.1",
+            "format": ["json", "xml"],
+            "patchFormat": list(PATCH_FORMATS),
+            "rest": [
+                {
+                    "mode": "server",
+                    "resource": [_resource(name, operations, integrity) for name in sorted(RESOURCE_TYPES)],
+                    "interaction": [{"code": code} for code in SYSTEM_INTERACTIONS],
+                    **_operations([each for each in operations if "system" in each.levels]),
+                }
+            ],
+        }
+    )
+
+
+def _resource(name: str, operations: tuple[Operation, ...], integrity: bool) -> dict[str, Any]:
+    served = parameters(name)
+    references = [each.code for each in served.values() if each.type == "reference"]
+    own = [
+        each
+        for each in operations
+        if each.levels & {"type", "instance"} and ("*" in each.types or name in each.types)
+    ]
+    return {
+        "type": name,
+        "profile": f"http://hl7.org/fhir/StructureDefinition/{name}",
+        "interaction": [{"code": code} for code in TYPE_INTERACTIONS],
+        "versioning": "versioned-update",
+        "readHistory": True,
+        "updateCreate": True,
+        "conditionalCreate": True,
+        "conditionalRead": "full-support",
+        "conditionalUpdate": True,
+        "conditionalDelete": "single",
+        "referencePolicy": ["literal", "logical", *(["enforced"] if integrity else [])],
+        "searchInclude": [f"{name}:{code}" for code in references] or ["*"],
+        "searchParam": [_parameter(each) for each in served.values()],
+        **_operations(own),
+    }
+
+
+def _parameter(parameter: Parameter) -> dict[str, Any]:
+    return {"name": parameter.code, "definition": parameter.url, "type": parameter.type}
+
+
+def _operations(operations: list[Operation]) -> dict[str, Any]:
+    """Return the operation element; none at all when there are none, for empty arrays are not FHIR."""
+    if not operations:
+        return {}
+    listed = [{"name": each.name.removeprefix("$"), "definition": each.definition} for each in operations]
+    return {"operation": listed}

@@ -1,0 +1,80 @@
+"""What an interaction is given: the request, what its caller may see, and the parts of the server it needs."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from fhir_server.config import Settings
+from fhir_server.faults import Fault, Kind
+from fhir_server.interactions.request import Reply, Request
+from fhir_server.search.extract import Extractor
+from fhir_server.search.visibility import Visibility
+from fhir_server.store.api import Store
+
+Level = Literal["system", "type", "instance"]
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """An operation that is served: ``types`` ("*" for any), levels, whether GET may call it, and its definition.
+
+    ``definition`` is the canonical URL that the CapabilityStatement names.
+    """
+
+    name: str
+    handler: Callable[[Context], Awaitable[Reply]]
+    levels: frozenset[Level]
+    types: tuple[str, ...]
+    definition: str
+    affects_state: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The parts of a running server. ``page_key``: 32 bytes that seal page links."""
+
+    store: Store
+    settings: Settings
+    extractor: Extractor
+    page_key: bytes
+    operations: Mapping[str, Operation]
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """One interaction under way. ``run`` sends a further request through the one door."""
+
+    services: Services
+    request: Request
+    visibility: Visibility
+    run: Callable[[Request], Awaitable[Reply]]
+
+    @property
+    def store(self) -> Store:
+        """The store; every read of it takes ``visibility``."""
+        return self.services.store
+
+    @property
+    def settings(self) -> Settings:
+        """The server's settings."""
+        return self.services.settings
+
+    @property
+    def type(self) -> str:
+        """The resource type of the request."""
+        if self.request.type is None:
+            raise Fault(Kind.BAD_REQUEST, "Say which resource type is meant.")
+        return self.request.type
+
+    @property
+    def id(self) -> str:
+        """The logical id of the request."""
+        if self.request.id is None:
+            raise Fault(Kind.BAD_REQUEST, "Say which resource is meant: its id is missing.")
+        return self.request.id
+
+    def about(self, request: Request) -> Context:
+        """Return the same context with another request."""
+        return replace(self, request=request)

@@ -1,0 +1,173 @@
+"""Transaction: all entries or none, as one commit.
+
+Every entry is drafted before anything is written; reads run after the commit and see what it wrote.
+https://hl7.org/fhir/R4/http.html#trules
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from fhir_server.faults import Fault, Issue, Kind
+from fhir_server.interactions import delete, patch, update
+from fhir_server.interactions.context import Context
+from fhir_server.interactions.create import existing
+from fhir_server.interactions.entry import answer, request_of, response
+from fhir_server.interactions.identities import Identities, References, identify
+from fhir_server.interactions.request import Reply
+from fhir_server.interactions.write import (
+    ATTEMPTS,
+    Draft,
+    overtaken,
+    prepare,
+    reply,
+    still_referenced,
+)
+from fhir_server.resources.bundle import Entry, Response, duplicates, order, overlaps, require, responses
+from fhir_server.store.api import Condition, Stale, StillReferenced
+
+WRITES = frozenset({"create", "update", "patch", "delete"})
+YIELD_EVERY = 4
+"""Drafts between two chances for other requests: some 300 µs each, so readers wait about a millisecond."""
+
+
+async def transaction(context: Context, read: Sequence[Entry | Fault]) -> Reply:
+    """Process the entries; any refusal refuses all, with every problem listed by its entry."""
+    entries = require(read)
+    duplicates(entries)
+    writes = order(entry for entry in entries if entry.target.name in WRITES)
+    _refuse_operations(context, entries)
+    references = References(entries)
+    fresh: dict[int, str] = {}
+    for _ in range(ATTEMPTS):
+        drafts = await _draft(context, writes, references, fresh)
+        try:
+            await _commit(context, list(drafts.values()))
+        except Stale:
+            continue
+        except StillReferenced as error:
+            raise still_referenced(error) from error
+        answers = [await _answer(context, entry, drafts) for entry in entries]
+        return Reply(200, responses("transaction-response", answers))
+    raise overtaken()
+
+
+def _refuse_operations(context: Context, entries: Sequence[Entry]) -> None:
+    """Refuse an operation that changes data: it would commit by itself, whatever became of the rest."""
+    for entry in entries:
+        operation = context.services.operations.get(entry.target.operation or "")
+        if operation is not None and operation.affects_state:
+            raise Fault(
+                Kind.BAD_REQUEST,
+                f"{operation.name} cannot be part of a transaction; call it by itself.",
+                f"{entry.path}.request.url",
+            )
+
+
+async def _draft(
+    context: Context, writes: Sequence[Entry], references: References, fresh: dict[int, str]
+) -> dict[int, Draft]:
+    """Draft every writing entry, by entry index, in processing order."""
+    known = await identify(context, writes, fresh)
+    overlaps(writes, {e.index: f"{e.target.type}/{known.ids[e.index]}" for e in writes})
+    await references.resolve(context, known)
+    drafts: dict[int, Draft] = {}
+    faults: list[Fault] = []
+    made: dict[str, Draft] = {}
+    for position, entry in enumerate(writes):
+        try:
+            drafts[entry.index] = await _one(context, entry, known, made)
+        except Fault as fault:
+            faults.append(_placed(fault, entry))
+        if position % YIELD_EVERY == YIELD_EVERY - 1:
+            await asyncio.sleep(0)
+    if faults:
+        issues = tuple(issue for fault in faults for issue in fault.issues)
+        raise Fault(faults[0].kind, faults[0].diagnostics, issues=issues)
+    first = next(iter(drafts), None)
+    if first is not None:
+        drafts[first] = _with_conditions(drafts[first], tuple(known.expectations))
+    return drafts
+
+
+async def _one(context: Context, entry: Entry, known: Identities, made: dict[str, Draft]) -> Draft:
+    own = context.about(request_of(context, entry))
+    id_ = known.ids[entry.index]
+    if entry.target.name == "create":
+        return _create(own, entry, known, id_, made)
+    if entry.target.name == "delete":
+        if entry.target.id is None and known.found[entry.index] is None:
+            return delete.deletion(own, id_, None)
+        return delete.deletion(own, id_, await own.store.read(own.visibility, own.type, id_))
+    if entry.target.name == "patch":
+        found = known.found.get(entry.index)
+        if entry.target.id is None and found is None:
+            raise Fault(Kind.NOT_FOUND, f"The criteria match no {own.type}; there is nothing to patch.")
+        return await patch.draft_of(own, id_)
+    return await _update(own, entry, known, id_)
+
+
+def _create(context: Context, entry: Entry, known: Identities, id_: str, made: dict[str, Draft]) -> Draft:
+    found = known.found.get(entry.index)
+    if found is not None:
+        return existing(found)
+    if id_ in made:  # the same condition as an earlier entry of this transaction
+        same = made[id_]
+        return Draft(None, (), 200, same.type, same.id, same.version, same.updated, same.body)
+    made[id_] = prepare(context, entry.resource or {}, id_=id_, version=1, method="POST", status=201)
+    return made[id_]
+
+
+async def _update(context: Context, entry: Entry, known: Identities, id_: str) -> Draft:
+    tree = entry.resource or {}
+    given = tree.get("id")
+    if entry.target.id is not None or known.found.get(entry.index) is not None:
+        if given != id_ and (given is not None or entry.target.id is not None):
+            raise Fault(Kind.BAD_REQUEST, f"The resource's id must be {id_}.", f"{context.type}.id")
+        return await update.replace(context, tree, id_, "PUT")
+    return await update.unmatched(context, tree, id_, ())
+
+
+async def _commit(context: Context, drafts: Sequence[Draft]) -> None:
+    prepared = [draft.prepared for draft in drafts if draft.prepared is not None]
+    conditions: list[Condition] = [condition for draft in drafts for condition in draft.conditions]
+    if prepared:
+        await context.store.commit(prepared, tuple(dict.fromkeys(conditions)))
+
+
+async def _answer(context: Context, entry: Entry, drafts: dict[int, Draft]) -> Response:
+    draft = drafts.get(entry.index)
+    if draft is None:
+        return await answer(context, entry)
+    own = context.about(request_of(context, entry))
+    if draft.status == 204:
+        return Response(status=204, etag=f'W/"{draft.version}"' if draft.version else None)
+    return response(own, reply(own, draft))
+
+
+def _with_conditions(draft: Draft, conditions: tuple[Condition, ...]) -> Draft:
+    return Draft(
+        draft.prepared,
+        draft.conditions + conditions,
+        draft.status,
+        draft.type,
+        draft.id,
+        draft.version,
+        draft.updated,
+        draft.body,
+    )
+
+
+def _placed(fault: Fault, entry: Entry) -> Fault:
+    """Return the fault with its expressions below the entry: ``Bundle.entry[3].resource.name``."""
+    issues = tuple(
+        Issue(i.severity, i.code, i.diagnostics, _below(i.expression, entry)) for i in fault.issues
+    )
+    return Fault(fault.kind, fault.diagnostics, issues=issues)
+
+
+def _below(expression: tuple[str, ...], entry: Entry) -> tuple[str, ...]:
+    if not expression:
+        return (entry.path,)
+    return tuple(f"{entry.path}.resource.{path.partition('.')[2]}".rstrip(".") for path in expression)

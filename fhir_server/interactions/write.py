@@ -1,0 +1,132 @@
+"""What every write has in common: check the resource, number its version, seal it, commit it, answer.
+
+A write is drafted first (reads, checks, CPU) and committed second, so that a transaction can draft many and
+commit once. A commit that finds its draft overtaken by another writer is drafted again.
+https://hl7.org/fhir/R4/http.html#create
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from fhir_server.clock import instant, now_ms
+from fhir_server.faults import Fault, Issue, Kind
+from fhir_server.interactions.context import Context
+from fhir_server.interactions.request import Reply, Tree
+from fhir_server.resources.codec import encode, with_meta
+from fhir_server.resources.outcome import outcome
+from fhir_server.store.api import Change, Condition, Method, Prepared, Stale, StillReferenced
+from fhir_server.validation import errors
+
+ATTEMPTS = 8
+"""How often a write is drafted anew because another one came first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A write ready to commit. ``prepared`` None: nothing needs to change, and the reply still holds."""
+
+    prepared: Prepared | None
+    conditions: tuple[Condition, ...]
+    status: int
+    type: str
+    id: str
+    version: int
+    updated: int
+    body: bytes
+
+
+async def commit(context: Context, draft: Callable[[Context], Awaitable[Draft]]) -> Reply:
+    """Draft and commit until no other writer interferes; answer as ``Prefer: return`` asks."""
+    for _ in range(ATTEMPTS):
+        drafted = await draft(context)
+        try:
+            if drafted.prepared is not None:
+                await context.store.commit([drafted.prepared], drafted.conditions)
+        except Stale:
+            continue
+        except StillReferenced as error:
+            raise still_referenced(error) from error
+        return reply(context, drafted)
+    raise overtaken()
+
+
+def overtaken() -> Fault:
+    """Return the fault for a write that lost against others again and again."""
+    return Fault(Kind.CONFLICT, "Other writers changed the same resource again and again; read it and try again.")
+
+
+def still_referenced(error: StillReferenced) -> Fault:
+    """Return the fault for a deletion that would leave a reference dangling."""
+    return Fault(
+        Kind.CONFLICT,
+        f"{error.target} cannot be deleted: {error.referrer} still refers to it. Delete or change that first.",
+    )
+
+
+def require(context: Context, tree: Tree | None, type_: str) -> Tree:
+    """Return the request's resource when it is of ``type_``; 400 otherwise."""
+    if tree is None:
+        raise Fault(Kind.SYNTAX, f"The body is empty; send a {type_} resource.")
+    found = tree.get("resourceType")
+    if found != type_:
+        raise Fault(
+            Kind.BAD_REQUEST,
+            f"The address says {type_}, the body says {str(found)[:64]}; they must be the same.",
+            "Resource.resourceType" if not isinstance(found, str) else f"{found[:64]}",
+        )
+    return tree
+
+
+def invalid(issues: list[Issue]) -> Fault:
+    """Return the fault that lists every rule a resource breaks."""
+    return Fault(Kind.UNPROCESSABLE, "The resource breaks rules of R4.", issues=tuple(issues))
+
+
+def prepare(
+    context: Context,
+    tree: Tree,
+    *,
+    id_: str,
+    version: int,
+    method: Method,
+    status: int,
+    conditions: tuple[Condition, ...] = (),
+) -> Draft:
+    """Validate ``tree``, give it its identity and version, and make it ready to store; 422 with every problem."""
+    type_ = tree["resourceType"]
+    issues = errors(tree)
+    if issues:
+        raise invalid(issues)
+    updated = now_ms()
+    complete = with_meta(tree, id_, version, instant(updated))
+    body = encode(complete)
+    values = context.services.extractor.extract(complete)
+    change = Change(type_, id_, version, updated, method, body, values)
+    prepared = context.store.prepare(change)
+    return Draft(prepared, conditions, status, type_, id_, version, updated, body)
+
+
+def reply(context: Context, draft: Draft) -> Reply:
+    """Answer a write. https://hl7.org/fhir/R4/http.html#ops."""
+    preferred = context.request.prefer_return
+    if preferred == "minimal":
+        body = b""
+    elif preferred == "OperationOutcome":
+        body = outcome([Issue("information", "informational", _words(draft))])
+    else:
+        body = draft.body
+    return Reply(
+        draft.status,
+        body,
+        draft.version,
+        draft.updated,
+        location=f"{draft.type}/{draft.id}/_history/{draft.version}",
+        resource=f"{draft.type}/{draft.id}",
+    )
+
+
+def _words(draft: Draft) -> str:
+    done = "was created" if draft.status == 201 else "is stored"
+    return f"{draft.type}/{draft.id} {done} as version {draft.version}."

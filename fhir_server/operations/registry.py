@@ -1,0 +1,14 @@
+"""The operations that are served; what is not listed here does not exist."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from fhir_server.interactions.context import Operation
+from fhir_server.operations.everything import EVERYTHING_OPERATION
+from fhir_server.operations.meta import META, META_ADD, META_DELETE
+from fhir_server.operations.validate import VALIDATE
+
+OPERATIONS: Mapping[str, Operation] = {
+    operation.name: operation for operation in (EVERYTHING_OPERATION, META, META_ADD, META_DELETE, VALIDATE)
+}
