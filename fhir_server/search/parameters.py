@@ -38,6 +38,11 @@ class Parameter:
     targets: tuple[str, ...] = ()
     components: tuple[Component, ...] = ()
 
+    @property
+    def is_searchable(self) -> bool:
+        """True when this server can search by it: composites and ``near`` (special) are not supported yet."""
+        return self.type not in ("composite", "special")
+
 
 class UnknownParameter(Fault):
     """A search parameter that this server does not know; the only fault that lenient handling forgives.
@@ -159,7 +164,7 @@ def resolve(type_: str, code: str) -> Parameter:
     # A long name resembles nothing, and comparing it would cost time that grows with its length.
     near = get_close_matches(code, known, n=3) if len(code) <= 64 else []
     hint = f" Did you mean {' or '.join(near)}?" if near else ""
-    raise UnknownParameter(f"{type_} has no search parameter {shown(code)}.{hint}")
+    raise UnknownParameter(f"This server knows no search parameter {shown(code)} of {type_}.{hint}")
 
 
 def shown(name: str) -> str:

@@ -29,7 +29,7 @@ class TokenIs:
 
 @dataclass(frozen=True, slots=True)
 class StringStarts:
-    """A string that starts with ``text``, both folded by :func:`search.extract.fold`."""
+    """A string that starts with ``text``, both folded by :func:`search.fold.fold`."""
 
     text: str
 
@@ -62,7 +62,7 @@ class NumberIs:
 
 @dataclass(frozen=True, slots=True)
 class QuantityIs:
-    """A quantity: its number as in :class:`NumberIs`, in ``unit`` (code or unit; None = any) of ``system``."""
+    """A quantity: its number as in :class:`NumberIs`, in ``unit`` (code or unit, None: any) of ``system``."""
 
     number: NumberIs
     system: str | None

@@ -16,7 +16,10 @@ SortKey: TypeAlias = int | float | str | None
 
 @dataclass(frozen=True, slots=True)
 class Sort:
-    """Order by ``param``: ascending takes a resource's least value, descending its greatest; missing is least."""
+    """Order by ``param``: ascending a resource's least value counts, descending its greatest; missing is least.
+
+    A span (Period, Range) counts by where it begins.
+    """
 
     param: str
     descending: bool = False
@@ -35,7 +38,8 @@ class Query:
     """Find resources of ``type`` that satisfy ``where``: one page of ``count`` after ``after``.
 
     ``total``: "none" (do not count), "accurate" (count all that the caller may see).
-    Without ``sort`` the order is that of first creation, which never changes.
+    Without ``sort`` the order is that of first creation, which never changes. It also decides between equal
+    keys, reversed when the first sort descends.
     """
 
     type: str

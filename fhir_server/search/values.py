@@ -11,7 +11,7 @@ class Values:
 
     ==============  ======================================================================================
     tokens          (param, system, code): system "" when none; a boolean's code is "true" or "false"
-    strings         (param, text) as written; a store folds it (:func:`search.extract.fold`)
+    strings         (param, text) as written; a store folds it (:func:`search.fold.fold`)
     dates           (param, lo, hi) milliseconds since the epoch, both included
     numbers         (param, lo, hi) floats, equal unless the element is a Range
     quantities      (param, system, code, unit, lo, hi): system, code, unit "" when none

@@ -1,0 +1,177 @@
+"""One search criterion, name and value, as a predicate: modifiers, chains and reverse chains.
+
+https://hl7.org/fhir/R4/search.html#modifiers and https://hl7.org/fhir/R4/search.html#chaining
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from fhir_server.faults import Fault, Kind
+from fhir_server.resources.types import RESOURCE_TYPES
+from fhir_server.search import terms
+from fhir_server.search.fold import fold
+from fhir_server.search.parameters import Parameter, UnknownParameter, parameters, resolve, shown
+from fhir_server.search.predicate import (
+    EVERYTHING,
+    NOTHING,
+    Chain,
+    Has,
+    IdIn,
+    Predicate,
+    Present,
+    Where,
+    any_of,
+    negate,
+)
+from fhir_server.search.terms import Options
+
+MODIFIERS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "token": ("missing", "not"),
+        "string": ("missing", "exact"),
+        "reference": ("missing", "identifier"),
+        "date": ("missing",),
+        "number": ("missing",),
+        "quantity": ("missing",),
+        "uri": ("missing",),
+    }
+)
+"""The modifiers that each type of parameter takes here; a reference also takes the name of a type."""
+
+_LATER = frozenset({"above", "below", "contains", "in", "not-in", "of-type", "text"})
+_MAX_HOPS = 5
+_MAX_ALTERNATIVES = 64
+
+
+def criterion(type_: str, name: str, value: str, options: Options) -> Predicate | None:
+    """Return the predicate of ``name=value`` on resources of ``type_``; None when the value is empty.
+
+    ``name``: ``code``, ``code:modifier``, a chain ``code[:Type].name`` or ``_has:Type:code:name``.
+    Raises :class:`UnknownParameter`, or another Fault for a modifier or value that cannot be read.
+    """
+    return _criterion(type_, name, value, options, _MAX_HOPS, _MAX_ALTERNATIVES)
+
+
+def _criterion(
+    type_: str, name: str, value: str, options: Options, hops: int, alternatives: int
+) -> Predicate | None:
+    if hops < 0 or alternatives < 1:
+        raise Fault(
+            Kind.BAD_PARAMETER,
+            f"A chain may take {_MAX_HOPS} steps and {_MAX_ALTERNATIVES} ways; name the type of each step "
+            "(subject:Patient.name), or search in two requests.",
+        )
+    if name.startswith("_has:"):
+        source, parameter, rest = _reverse(type_, name)
+        inner = _criterion(source, rest, value, options, hops - 1, alternatives)
+        return None if inner is None else Has(source, parameter.code, inner)
+    head, chained, rest = name.partition(".")
+    code, _, modifier = head.partition(":")
+    parameter = searchable(type_, code)
+    if not chained:
+        return _term(parameter, modifier, value, options)
+    types = _chained_types(parameter, modifier, rest)
+    ways = [
+        (target, _criterion(target, rest, value, options, hops - 1, alternatives // len(types)))
+        for target in types
+    ]
+    known = [Chain(code, target, inner) for target, inner in ways if inner is not None]
+    return any_of(known) if known else None
+
+
+def searchable(type_: str, code: str) -> Parameter:
+    """Return the parameter ``code`` of ``type_`` if this server can search by it."""
+    parameter = resolve(type_, code)
+    if not parameter.is_searchable:
+        raise UnknownParameter(f"The search parameter {code} is {parameter.type}; that is not supported yet.")
+    return parameter
+
+
+def reference(type_: str, code: str) -> Parameter:
+    """Return the reference parameter ``code`` of ``type_``, for a chain or an include."""
+    parameter = searchable(type_, code)
+    if parameter.type != "reference":
+        raise Fault(Kind.BAD_PARAMETER, f"{type_}.{code} is a {parameter.type}, not a reference to follow.")
+    return parameter
+
+
+def _reverse(type_: str, name: str) -> tuple[str, Parameter, str]:
+    """Split ``_has:Type:code:name``. https://hl7.org/fhir/R4/search.html#has"""
+    parts = name.split(":", 3)
+    if len(parts) != 4 or parts[1] not in RESOURCE_TYPES:
+        raise Fault(Kind.BAD_PARAMETER, "Write _has:Type:reference:name, e.g. _has:Observation:patient:code.")
+    _, source, code, rest = parts
+    parameter = reference(source, code)
+    if type_ not in parameter.targets:
+        raise Fault(Kind.BAD_PARAMETER, f"{source}.{code} never refers to {type_}.")
+    return source, parameter, rest
+
+
+def _chained_types(parameter: Parameter, named: str, rest: str) -> tuple[str, ...]:
+    """Return the types that a chain goes on to: the one named, else all that know the next parameter."""
+    if parameter.type != "reference":
+        raise Fault(
+            Kind.BAD_PARAMETER, f"{parameter.code} is a {parameter.type}; only a reference can be chained."
+        )
+    if named:
+        if named not in parameter.targets:
+            raise Fault(Kind.BAD_PARAMETER, f"{parameter.code} never refers to {shown(named)}.")
+        return (named,)
+    code = rest.partition(".")[0].partition(":")[0]
+    types = tuple(each for each in parameter.targets if code == "_has" or code in parameters(each))
+    if not types:
+        raise UnknownParameter(
+            f"Nothing that {parameter.code} refers to has a search parameter {shown(code)}."
+        )
+    return types
+
+
+def _term(parameter: Parameter, modifier: str, value: str, options: Options) -> Predicate | None:
+    """Return the predicate of one parameter without chains: its values are joined by OR."""
+    is_type = parameter.type == "reference" and modifier in parameter.targets
+    if modifier and not is_type and modifier not in MODIFIERS[parameter.type]:
+        reason = "is not supported yet" if modifier in _LATER else "is unknown"
+        raise Fault(
+            Kind.UNSUPPORTED_PARAMETER,
+            f"The modifier {shown(modifier)} of {parameter.code} {reason}; it takes "
+            f"{', '.join(MODIFIERS[parameter.type])}{' or a type' * (parameter.type == 'reference')}.",
+        )
+    if modifier == "missing":
+        return _missing(parameter, value)
+    items = [item for item in terms.split(value, ",") if item.strip()]
+    if parameter.type == "string" and modifier != "exact":
+        items = [item for item in items if fold(terms.unescape(item))]
+    if not items:
+        return None
+    found = _any(parameter, modifier, items, options)
+    return negate(found) if modifier == "not" else found
+
+
+def _any(parameter: Parameter, modifier: str, items: list[str], options: Options) -> Predicate:
+    """Return that some value of the parameter is one of ``items``."""
+    code = parameter.code
+    if code == "_id":
+        return IdIn(tuple(dict.fromkeys(terms.unescape(item) for item in items)))
+    if modifier == "identifier":
+        return any_of(Where(f"{code}:identifier", terms.token(parameter, item, options)) for item in items)
+    if parameter.type == "reference":
+        return Where(code, terms.references(parameter, modifier, items, options))
+    read = terms.exact if modifier == "exact" else terms.TERMS[parameter.type]
+    return any_of(Where(code, test) for test in dict.fromkeys(read(parameter, i, options) for i in items))
+
+
+def _missing(parameter: Parameter, value: str) -> Predicate | None:
+    """Return that the parameter has no value (true) or has one (false)."""
+    if not value:
+        return None
+    if value not in ("true", "false"):
+        raise terms.bad(parameter, "true or false after :missing")
+    if parameter.code == "_id":
+        return NOTHING if value == "true" else EVERYTHING
+    present: Predicate = Where(parameter.code, Present())
+    if parameter.type == "reference":
+        # A logical reference has no literal, but it is there.
+        present = any_of((present, Where(f"{parameter.code}:identifier", Present())))
+    return negate(present) if value == "true" else present
