@@ -20,7 +20,7 @@ from rich.text import Text
 from fhir_server.cli import parts
 from fhir_server.cli.loading.journal import Journal
 from fhir_server.cli.loading.loader import Loader
-from fhir_server.cli.loading.sources import Source, demo_source, find
+from fhir_server.cli.loading.sources import STANDARD_INPUT, Source, demo_source, find
 from fhir_server.cli.options import DataOption, KeysOption, err, out, read_settings
 from fhir_server.config import Settings
 from fhir_server.demo import SEED
@@ -30,9 +30,6 @@ PathsArgument = Annotated[
     typer.Argument(
         metavar="PATH...",
         help="Files (Bundle, resource, NDJSON; .gz too), folders of them, - for standard input.",
-        exists=True,
-        allow_dash=True,
-        readable=True,
     ),
 ]
 DemoOption = Annotated[bool, typer.Option("--demo", help="Load the demo data.")]
@@ -57,6 +54,10 @@ def load(
         raise typer.BadParameter(
             "name a file or a folder, - for standard input, or --demo", param_hint="PATH..."
         )
+    # Typer's own check (exists, allow_dash) takes "-" for a file that is missing.
+    for path in paths or ():
+        if path != STANDARD_INPUT and not path.exists():
+            raise typer.BadParameter(f"{path} does not exist", param_hint="PATH...")
     settings = read_settings(data=data, keys=keys)
     # Keys first: a folder without them is no data folder, and no journal belongs there.
     parts.key_ring(settings)
