@@ -78,6 +78,16 @@ class Envelope:
         if HEADER.unpack(self._sealing[0])[1] != self._ring.active:
             self._sealing = self._prepare_sealing()
 
+    @property
+    def active(self) -> int:
+        """The number of the data key that seals now."""
+        return self._ring.active
+
+    @property
+    def header(self) -> bytes:
+        """How every payload begins that is sealed now."""
+        return self._sealing[0]
+
     def seal(self, type_: str, digest: int, version: int, body: bytes) -> bytes:
         """Compress and seal ``body`` under the active key; ``digest`` is that of ``Type/id``."""
         header, sealer = self._sealing

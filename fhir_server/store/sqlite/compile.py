@@ -1,0 +1,237 @@
+"""Predicates compiled to SQL: each to a set of ``sk`` and to a test of one ``sk``; we choose which one drives.
+
+SQLite without statistics picks plans a hundred times too slow, so nothing is left to it: joins are CROSS JOINs
+in the order meant, the smallest set drives, the others test (decision 0002). Every set holds live resources of
+the one type only; NOT is over EXISTS and IN of columns that are never NULL.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import count
+
+from fhir_server.crypto.blind import BlindIndex
+from fhir_server.search.predicate import (
+    All,
+    AnyOf,
+    Chain,
+    DateIs,
+    Everything,
+    Has,
+    IdIn,
+    Not,
+    Nothing,
+    NumberIs,
+    Predicate,
+    Where,
+)
+from fhir_server.store.sqlite.fragment import Conjunct, Sql, all_true, any_true, union_all
+from fhir_server.store.sqlite.leaves import NOWHERE, leaf, spans
+from fhir_server.store.sqlite.names import Lookup
+from fhir_server.store.sqlite.records import json_array
+from fhir_server.store.sqlite.schema import LIVE, SEQUENCE_BITS
+
+PROBE = 1000
+"""How far a posting list is counted when the shortest is looked for."""
+
+_EMPTY = Sql("SELECT sk FROM head WHERE 0")
+
+
+@dataclass(frozen=True, slots=True)
+class Driven:
+    """A conjunction with its driver; without one, only a walk through the type finds what passes."""
+
+    driver: Conjunct | None
+    tests: tuple[Conjunct, ...]
+
+    def passing(self, sk: str) -> Sql:
+        """Return the tests of all but the driver."""
+        return all_true([conjunct.test(sk) for conjunct in self.tests])
+
+
+@dataclass(slots=True)
+class Compiler:
+    """Compiles for one connection at one moment: it looks up numbers and counts postings."""
+
+    connection: sqlite3.Connection
+    names: Lookup
+    blind: BlindIndex
+    aliases: Iterator[str] = field(default_factory=lambda: (f"a{i}" for i in count()))
+
+    def rows(self, type_: str, predicate: Predicate) -> Sql:
+        """Return a SELECT of ``sk``, perhaps with repetitions, of what satisfies ``predicate``."""
+        driven = self.drive(type_, predicate)
+        return self.driven_rows(type_, driven)
+
+    def driven_rows(self, type_: str, driven: Driven) -> Sql:
+        """Return the SELECT of a conjunction whose driver is chosen."""
+        alias = next(self.aliases)
+        base = driven.driver.rows() if driven.driver and driven.driver.rows else self.listing(type_)
+        if not driven.tests:
+            return base
+        tests = driven.passing(f"{alias}.sk")
+        return Sql(f"SELECT {alias}.sk FROM ({base.text}) {alias} WHERE {tests.text}", base.args + tests.args)
+
+    def test(self, type_: str, predicate: Predicate, sk: str) -> Sql:
+        """Return the condition that the live resource ``sk`` of ``type_`` satisfies ``predicate``."""
+        return all_true([conjunct.test(sk) for conjunct in self.conjuncts(type_, predicate)])
+
+    def drive(self, type_: str, predicate: Predicate) -> Driven:
+        """Choose the conjunct with the shortest posting list as driver."""
+        conjuncts = self.conjuncts(type_, predicate)
+        able = [conjunct for conjunct in conjuncts if conjunct.rows is not None]
+        if not able:
+            return Driven(None, tuple(conjuncts))
+        if len(able) == 1:
+            sizes = [PROBE]  # it drives anyway: not worth counting
+        else:
+            sizes = [self.count_up_to(conjunct, PROBE) for conjunct in able]
+        # Among equals, one that comes in order by sk can be read without sorting.
+        best = min(range(len(able)), key=lambda i: (sizes[i], not able[i].in_order))
+        driver = able[best]
+        return Driven(driver, tuple(c for c in conjuncts if c is not driver))
+
+    def listing(self, type_: str) -> Sql:
+        """Return the SELECT of all live resources of a type, by ``sk``."""
+        number = self.names.type_number(self.connection, type_)
+        if number is None:
+            return _EMPTY
+        return Sql("SELECT sk FROM head WHERE sk>=? AND sk<? AND state=0", type_range(number))
+
+    def count_up_to(self, conjunct: Conjunct, limit: int) -> int:
+        """Count the rows of a conjunct that can drive, up to ``limit``."""
+        if conjunct.size is not None:
+            return min(conjunct.size, limit)
+        assert conjunct.rows is not None
+        rows = conjunct.rows()
+        statement = f"SELECT count(*) FROM (SELECT 1 FROM ({rows.text}) LIMIT ?)"
+        found: int = self.connection.execute(statement, (*rows.args, limit)).fetchone()[0]
+        return found
+
+    def conjuncts(self, type_: str, predicate: Predicate) -> list[Conjunct]:
+        """Split a predicate into its conjuncts; the date or number tests of one parameter stay together."""
+        items = predicate.items if isinstance(predicate, All) else (predicate,)
+        together: dict[str, list[DateIs | NumberIs]] = {}
+        result = []
+        for item in items:
+            match item:
+                case Everything():
+                    continue
+                case Where(param, (DateIs() | NumberIs()) as test):
+                    together.setdefault(param, []).append(test)
+                case _:
+                    result.append(self._conjunct(type_, item))
+        result.extend(self._spans(type_, param, tests) for param, tests in together.items())
+        return result
+
+    def _conjunct(self, type_: str, item: Predicate) -> Conjunct:
+        match item:
+            case Nothing():
+                return NOWHERE
+            case Where():
+                return self._where(type_, item)
+            case IdIn(ids):
+                return self._ids(type_, ids)
+            case Chain(param, to, inner):
+                return self._chain(type_, param, to, inner)
+            case Has(by, param, inner):
+                return self._has(type_, by, param, inner)
+            case AnyOf(items):
+                return self._any(type_, items)
+            case Not(inner):
+                return Conjunct(lambda sk: _negated(self.test(type_, inner, sk)))
+            case Everything() | All():
+                return Conjunct(lambda sk: self.test(type_, item, sk), lambda: self.rows(type_, item))
+
+    def _where(self, type_: str, where: Where) -> Conjunct:
+        p = self.names.param_number(self.connection, type_, where.param)
+        if p is None:
+            return NOWHERE
+        return leaf(where.test, (type_, where.param, p), self.blind, self.aliases)
+
+    def _spans(self, type_: str, param: str, tests: Sequence[DateIs | NumberIs]) -> Conjunct:
+        p = self.names.param_number(self.connection, type_, param)
+        return NOWHERE if p is None else spans(p, tests)
+
+    def _ids(self, type_: str, ids: Sequence[str]) -> Conjunct:
+        digests = json_array(self.blind.target(f"{type_}/{id_}") for id_ in dict.fromkeys(ids))
+        found = "FROM json_each(?) j CROSS JOIN ids i ON i.h=j.value"
+        return Conjunct(
+            lambda sk: Sql(f"+{sk} IN (SELECT i.sk {found})", (digests,)),
+            lambda: Sql(f"SELECT h.sk {found} CROSS JOIN head h ON h.sk=i.sk AND h.state={LIVE}", (digests,)),
+            size=min(len(ids), PROBE),
+        )
+
+    def _chain(self, type_: str, param: str, to: str, inner: Predicate) -> Conjunct:
+        p = self.names.param_number(self.connection, type_, param)
+        number = self.names.type_number(self.connection, to)
+        if p is None or number is None:
+            return NOWHERE
+
+        def rows() -> Sql:
+            i, h, r = next(self.aliases), next(self.aliases), next(self.aliases)
+            reached = self.rows(to, inner)
+            return Sql(
+                f"SELECT {r}.sk FROM ({reached.text}) {i} CROSS JOIN head {h} ON {h}.sk={i}.sk"
+                f" CROSS JOIN ref {r} ON {r}.p=? AND {r}.k={h}.h",
+                (*reached.args, p),
+            )
+
+        def test(sk: str) -> Sql:
+            o, i, h = next(self.aliases), next(self.aliases), next(self.aliases)
+            reached = self.test(to, inner, f"{i}.sk")
+            return Sql(
+                f"EXISTS (SELECT 1 FROM own {o} CROSS JOIN ids {i} ON {i}.h={o}.a CROSS JOIN head {h}"
+                f" ON {h}.sk={i}.sk AND {h}.state={LIVE} WHERE {o}.sk={sk} AND {o}.p=? AND {i}.sk>=? AND"
+                f" {i}.sk<? AND {reached.text})",
+                (p, *type_range(number), *reached.args),
+            )
+
+        return Conjunct(test, rows)
+
+    def _has(self, type_: str, by: str, param: str, inner: Predicate) -> Conjunct:
+        p = self.names.param_number(self.connection, by, param)
+        number = self.names.type_number(self.connection, type_)
+        if p is None or number is None:
+            return NOWHERE
+
+        def rows() -> Sql:
+            n, o, i, h = next(self.aliases), next(self.aliases), next(self.aliases), next(self.aliases)
+            referring = self.rows(by, inner)
+            return Sql(
+                f"SELECT {h}.sk FROM ({referring.text}) {n} CROSS JOIN own {o} ON {o}.sk={n}.sk AND {o}.p=?"
+                f" CROSS JOIN ids {i} ON {i}.h={o}.a CROSS JOIN head {h} ON {h}.sk={i}.sk AND"
+                f" {h}.state={LIVE} WHERE {h}.sk>=? AND {h}.sk<?",
+                (*referring.args, p, *type_range(number)),
+            )
+
+        def test(sk: str) -> Sql:
+            h, r = next(self.aliases), next(self.aliases)
+            referring = self.test(by, inner, f"{r}.sk")
+            return Sql(
+                f"EXISTS (SELECT 1 FROM head {h} CROSS JOIN ref {r} ON {r}.p=? AND {r}.k={h}.h"
+                f" WHERE {h}.sk={sk} AND {referring.text})",
+                (p, *referring.args),
+            )
+
+        return Conjunct(test, rows)
+
+    def _any(self, type_: str, items: Sequence[Predicate]) -> Conjunct:
+        branches = [(item, self.conjuncts(type_, item)) for item in items]
+        # One branch that can only list the type makes the union as long as the type.
+        able = all(any(c.rows is not None for c in conjuncts) for _, conjuncts in branches)
+        return Conjunct(
+            lambda sk: any_true([all_true([c.test(sk) for c in conjuncts]) for _, conjuncts in branches]),
+            (lambda: union_all([self.rows(type_, item) for item, _ in branches])) if able else None,
+        )
+
+
+def type_range(number: int) -> tuple[int, int]:
+    """Return the first ``sk`` of a type and the one after its last."""
+    return number << SEQUENCE_BITS, (number + 1) << SEQUENCE_BITS
+
+
+def _negated(condition: Sql) -> Sql:
+    return Sql(f"NOT ({condition.text})", condition.args)

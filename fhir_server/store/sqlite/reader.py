@@ -1,0 +1,137 @@
+"""Reading: at once in the event loop while it is quick, in a thread with a time limit when it is not.
+
+An indexed page takes some hundred microseconds, less than handing it to a thread and back; what turns out to
+take longer is stopped by SQLite's progress handler and begun again in the pool.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from fhir_server.store.sqlite.trouble import closed, is_interrupt, too_costly, unavailable
+
+T = TypeVar("T")
+
+INLINE_SECONDS = 0.003
+_STEPS = 1000
+"""Virtual machine instructions between two looks at the clock: some ten microseconds."""
+
+_FOREVER = float("inf")
+
+
+class Late(Exception):
+    """The time allowed is over."""
+
+
+class Session:
+    """One reader connection and the time until which it may work."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self.connection = connection
+        self._until = _FOREVER
+        self._stopped = False
+        connection.set_progress_handler(self._late, _STEPS)
+
+    def _late(self) -> bool:
+        return self._stopped or time.monotonic() > self._until
+
+    def stop(self) -> None:
+        """Stop what runs: the store is closing. May be called from another thread."""
+        self._stopped = True
+
+    def check(self) -> None:
+        """Raise :class:`Late` when the time is over: for loops between statements."""
+        if self._late():
+            raise Late
+
+    def attempt(self, work: Callable[[Session], T], seconds: float) -> T:
+        """Run ``work`` on one snapshot of the store within ``seconds``; raises :class:`Late`."""
+        self._until = time.monotonic() + seconds
+        try:
+            self.connection.execute("BEGIN")
+            try:
+                return work(self)
+            finally:
+                if self.connection.in_transaction:
+                    self.connection.execute("COMMIT")
+        except sqlite3.OperationalError as error:
+            if is_interrupt(error):
+                raise Late from None
+            raise
+        finally:
+            self._until = _FOREVER
+
+
+class Readers:
+    """The reader connections of one process: one for the event loop, one for each thread of a small pool."""
+
+    def __init__(self, connect: Callable[[], sqlite3.Connection], *, threads: int, seconds: float) -> None:
+        self._connect = connect
+        self._seconds = seconds
+        self._inline = Session(connect())
+        self._own = threading.local()
+        self._sessions = [self._inline]
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="store-read")
+        self._closed = False
+
+    def point(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Run one short statement at once, in the caller's thread (the event loop's)."""
+        if self._closed:
+            raise closed()
+        try:
+            return work(self._inline.connection)
+        except sqlite3.Error as error:
+            raise unavailable(error) from error
+
+    async def run(
+        self, work: Callable[[Session], T], *, quick: bool = True, seconds: float | None = None
+    ) -> T:
+        """Run ``work`` on a snapshot; ``quick``: try it in the event loop first.
+
+        ``seconds``: its limit in the pool, waiting included; None = the limit of searches. ``work`` may run
+        twice and must have no effects. Raises Fault(TOO_COSTLY) when the limit is over.
+        """
+        if self._closed:
+            raise closed()
+        if quick:
+            try:
+                return self._faulty(self._inline, work, INLINE_SECONDS)
+            except Late:
+                pass
+        limit = self._seconds if seconds is None else seconds
+        until = time.monotonic() + limit
+        return await asyncio.get_running_loop().run_in_executor(self._pool, self._pooled, work, until)
+
+    def _pooled(self, work: Callable[[Session], T], until: float) -> T:
+        try:
+            return self._faulty(self._session(), work, until - time.monotonic())
+        except Late:
+            raise (closed() if self._closed else too_costly()) from None
+
+    def _faulty(self, session: Session, work: Callable[[Session], T], seconds: float) -> T:
+        try:
+            return session.attempt(work, seconds)
+        except sqlite3.Error as error:
+            raise unavailable(error) from error
+
+    def _session(self) -> Session:
+        session: Session | None = getattr(self._own, "session", None)
+        if session is None:
+            session = self._own.session = Session(self._connect())
+            self._sessions.append(session)
+        return session
+
+    async def close(self) -> None:
+        """Stop what runs and close every connection."""
+        self._closed = True
+        for session in self._sessions:
+            session.stop()
+        await asyncio.get_running_loop().run_in_executor(None, self._pool.shutdown)
+        for session in self._sessions:
+            session.connection.close()

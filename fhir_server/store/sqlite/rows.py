@@ -1,0 +1,117 @@
+"""From the searchable values of one resource to its index rows, and what differs between two versions of them.
+
+Rows are tuples in the order of the table's columns without ``sk``, which is known only when they are written.
+A date, number or quantity row is *simple* when it is at most a day long (dates) or a single point (numbers,
+quantities) and, for dates and numbers, the only one of its parameter; the others get the odd twin of p.
+Simple rows let a bound on ``hi`` become a bound on ``lo``, which the key is ordered by.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from fhir_server.crypto.blind import BlindIndex
+from fhir_server.search.fold import fold
+from fhir_server.search.values import Values
+from fhir_server.store.sqlite.schema import NO_DATE
+
+DAY_MS: Final = 86_400_000
+
+Row = tuple[Any, ...]
+
+COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
+    "token": ("p", "k", "sk", "s"),
+    "ref": ("p", "k", "x", "sk"),
+    "str": ("p", "k", "e", "sk"),
+    "date": ("p", "lo", "hi", "sk"),
+    "number": ("p", "lo", "hi", "sk"),
+    "quantity": ("p", "u", "lo", "hi", "s", "sk"),
+    "own": ("sk", "p", "a", "b"),
+}
+"""The index tables. ``own`` holds references (a: target), dates, numbers and quantities (a: lo, b: hi) by
+resource: what tests and sorts a candidate that another index found, and leads from a resource to its targets."""
+
+
+@dataclass(slots=True)
+class Rows:
+    """Index rows by table, each once."""
+
+    token: set[Row] = field(default_factory=set)
+    ref: set[Row] = field(default_factory=set)
+    str: set[Row] = field(default_factory=set)
+    date: set[Row] = field(default_factory=set)
+    number: set[Row] = field(default_factory=set)
+    quantity: set[Row] = field(default_factory=set)
+    own: set[Row] = field(default_factory=set)
+
+    def minus(self, other: Rows) -> Rows:
+        """Return the rows that ``other`` lacks."""
+        return Rows(*(getattr(self, table) - getattr(other, table) for table in COLUMNS))
+
+
+def with_sk(table: str, rows: Iterable[Row], sk: int) -> list[Row]:
+    """Put ``sk`` in its column: whole rows of ``table``, unordered."""
+    if table == "token":
+        return [(p, k, sk, s) for p, k, s in rows]
+    if table == "own":
+        return [(sk, p, a, b) for p, a, b in rows]
+    return [(*row, sk) for row in rows]
+
+
+def names_of(values: Values) -> set[str]:
+    """Return the codes of all parameters that have values."""
+    kinds: tuple[Iterable[tuple[Any, ...]], ...] = (
+        values.tokens,
+        values.strings,
+        values.dates,
+        values.numbers,
+        values.quantities,
+        values.references,
+        values.uris,
+    )
+    return {row[0] for kind in kinds for row in kind}
+
+
+def rows_of(values: Values, numbers: Mapping[str, int], blind: BlindIndex) -> Rows:
+    """Compute the index rows; raises ``KeyError`` or ``Unallotted`` for a parameter without a number."""
+    code, system, target, prefix = blind.code, blind.system, blind.target, blind.prefix
+    rows = Rows(token={(numbers[p], code(c), system(s)) for p, s, c in values.tokens})
+    if values.uris:
+        blank = system("")
+        rows.token.update((numbers[p], code(uri), blank) for p, uri in values.uris)
+    when = NO_DATE if values.clinical is None else values.clinical
+    for param, to in values.references:
+        number, digest = numbers[param], target(to)
+        rows.ref.add((number, digest, when))
+        rows.own.add((number, digest, 0))
+    if values.strings:
+        rows.str = {(numbers[p], prefix(fold(text)), blind.text(text)) for p, text in values.strings}
+    _add_spans(rows.date, rows.own, set(values.dates), numbers, DAY_MS)
+    if values.numbers:
+        _add_spans(rows.number, rows.own, set(values.numbers), numbers, 0)
+    for param, of, unit_code, unit, lo, hi in values.quantities:
+        number = numbers[param]
+        row = (number | (lo != hi), lo, hi, system(of))
+        rows.quantity.update(
+            (row[0], code(name), *row[1:]) for name in (unit_code or unit, unit or unit_code)
+        )
+        rows.own.add((number, lo, hi))
+    return rows
+
+
+def _add_spans(
+    to: set[Row],
+    own: set[Row],
+    spans: set[tuple[str, int, int]] | set[tuple[str, float, float]],
+    numbers: Mapping[str, int],
+    width: int,
+) -> None:
+    several = Counter(param for param, _, _ in spans) if len(spans) > 1 else {}
+    for param, lo, hi in spans:
+        number = numbers[param]
+        simple = hi - lo <= width and several.get(param, 1) == 1
+        to.add((number if simple else number | 1, lo, hi))
+        own.add((number, lo, hi))

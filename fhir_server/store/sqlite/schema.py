@@ -1,0 +1,114 @@
+"""The tables, the steps from one schema version to the next, and how a connection is opened.
+
+``sk`` is the stable number of a resource: (type number << 40) | sequence within the type, so that a type in order
+of creation is a range of the primary key. ``rk`` is the number of a version; it grows with every write, so
+``version`` is the change log too. Every p is the number of a search parameter of a type, doubled; its low bit
+marks the rows of ``date``, ``number`` and ``quantity`` that are not simple (see ``rows``).
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+from fhir_server.faults import Fault, Kind
+
+SEQUENCE_BITS = 40
+LIVE, DELETED = 0, 1
+NO_DATE = -(2**62)
+"""``ref.x`` of a resource without a clinical date: earlier than any."""
+
+PAGE_BYTES = 8192
+_CACHE_KIB = 64 * 1024
+_READER_CACHE_KIB = 8 * 1024
+_MAP_BYTES = 1 << 30
+_CHECKPOINT_PAGES = 2000
+_STATEMENTS = 512
+
+_FIRST = """
+CREATE TABLE meta(key TEXT PRIMARY KEY, value) WITHOUT ROWID;
+CREATE TABLE type(t INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
+CREATE TABLE param(p INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
+CREATE TABLE ids(h INTEGER PRIMARY KEY, sk INTEGER NOT NULL);
+CREATE TABLE head(sk INTEGER PRIMARY KEY, h INTEGER NOT NULL, ver INTEGER NOT NULL, upd INTEGER NOT NULL,
+    rk INTEGER NOT NULL, state INTEGER NOT NULL);
+CREATE TABLE version(rk INTEGER PRIMARY KEY, sk INTEGER NOT NULL, ver INTEGER NOT NULL, upd INTEGER NOT NULL,
+    method INTEGER NOT NULL, payload BLOB NOT NULL);
+CREATE TABLE history(sk INTEGER NOT NULL, ver INTEGER NOT NULL, rk INTEGER NOT NULL, upd INTEGER NOT NULL,
+    PRIMARY KEY(sk, ver)) WITHOUT ROWID;
+CREATE TABLE token(p INTEGER NOT NULL, k INTEGER NOT NULL, sk INTEGER NOT NULL, s INTEGER NOT NULL,
+    PRIMARY KEY(p, k, sk, s)) WITHOUT ROWID;
+CREATE TABLE ref(p INTEGER NOT NULL, k INTEGER NOT NULL, x INTEGER NOT NULL, sk INTEGER NOT NULL,
+    PRIMARY KEY(p, k, x, sk)) WITHOUT ROWID;
+CREATE TABLE str(p INTEGER NOT NULL, k BLOB NOT NULL, e INTEGER NOT NULL, sk INTEGER NOT NULL,
+    PRIMARY KEY(p, k, e, sk)) WITHOUT ROWID;
+CREATE TABLE date(p INTEGER NOT NULL, lo INTEGER NOT NULL, hi INTEGER NOT NULL, sk INTEGER NOT NULL,
+    PRIMARY KEY(p, lo, hi, sk)) WITHOUT ROWID;
+CREATE TABLE number(p INTEGER NOT NULL, lo REAL NOT NULL, hi REAL NOT NULL, sk INTEGER NOT NULL,
+    PRIMARY KEY(p, lo, hi, sk)) WITHOUT ROWID;
+CREATE TABLE quantity(p INTEGER NOT NULL, u INTEGER NOT NULL, lo REAL NOT NULL, hi REAL NOT NULL,
+    s INTEGER NOT NULL, sk INTEGER NOT NULL, PRIMARY KEY(p, u, lo, hi, s, sk)) WITHOUT ROWID;
+CREATE TABLE unit(p INTEGER NOT NULL, u INTEGER NOT NULL, PRIMARY KEY(p, u)) WITHOUT ROWID;
+CREATE TABLE own(sk INTEGER NOT NULL, p INTEGER NOT NULL, a NOT NULL, b NOT NULL,
+    PRIMARY KEY(sk, p, a, b)) WITHOUT ROWID;
+"""
+
+
+def _create(connection: sqlite3.Connection) -> None:
+    for statement in _FIRST.split(";"):
+        if statement.strip():
+            connection.execute(statement)
+
+
+MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_create,)
+"""Step n leads from schema version n to n + 1. Steps are never edited once released; new ones follow."""
+
+VERSION = len(MIGRATIONS)
+
+
+def connect(path: Path, *, writing: bool = False, busy_seconds: float = 5.0) -> sqlite3.Connection:
+    """Open the database file with the settings that the measurements chose; autocommit, any thread."""
+    connection = sqlite3.connect(
+        path,
+        isolation_level=None,
+        check_same_thread=False,
+        cached_statements=_STATEMENTS,
+        timeout=busy_seconds,
+    )
+    # The page size holds for a new file only, and must come before WAL.
+    connection.execute(f"PRAGMA page_size={PAGE_BYTES}")
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=FULL")
+    connection.execute(f"PRAGMA cache_size=-{_CACHE_KIB if writing else _READER_CACHE_KIB}")
+    connection.execute(f"PRAGMA mmap_size={_MAP_BYTES}")
+    connection.execute(f"PRAGMA wal_autocheckpoint={_CHECKPOINT_PAGES if writing else 0}")
+    connection.execute("PRAGMA temp_store=MEMORY")
+    if not writing:
+        connection.execute("PRAGMA query_only=1")
+    return connection
+
+
+def make_private(path: Path) -> None:
+    """Create an empty database file that only its owner may read; what stands there already is left alone."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+
+
+def migrate(connection: sqlite3.Connection) -> int:
+    """Bring the open transaction's database to :data:`VERSION`; return the version that it had.
+
+    A file from a newer program is refused: an older one would not keep its index whole.
+    """
+    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version > VERSION:
+        raise Fault(
+            Kind.UNAVAILABLE,
+            f"The store has schema version {version}, this program knows {VERSION}: use the newer program.",
+        )
+    for step in MIGRATIONS[version:]:
+        step(connection)
+    if version < VERSION:
+        connection.execute(f"PRAGMA user_version={VERSION}")
+    return version

@@ -1,0 +1,358 @@
+"""The embedded store: one SQLite file, sealed payloads, a blind index, one writer, many readers.
+
+Implements :class:`fhir_server.store.api.Store`; see decision 0002 for the layout.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final, cast
+
+from fhir_server.crypto.blind import BlindIndex
+from fhir_server.crypto.envelope import Envelope
+from fhir_server.crypto.keys import KeyRing
+from fhir_server.faults import Fault, Kind
+from fhir_server.search.predicate import EVERYTHING, Everything
+from fhir_server.search.query import Position, Query
+from fhir_server.search.visibility import Visibility
+from fhir_server.store.api import (
+    Change,
+    Condition,
+    Facts,
+    HistoryPage,
+    HistoryQuery,
+    Page,
+    Prepared,
+    Stored,
+)
+from fhir_server.store.sqlite import functions, schema, seals
+from fhir_server.store.sqlite.batch import SqlitePrepared, Tools, seal
+from fhir_server.store.sqlite.compile import Compiler
+from fhir_server.store.sqlite.functions import Extractor
+from fhir_server.store.sqlite.names import Names, Unallotted
+from fhir_server.store.sqlite.past import Matcher, Past
+from fhir_server.store.sqlite.reader import Readers, Session
+from fhir_server.store.sqlite.records import CURRENT, Opener, json_array, opening
+from fhir_server.store.sqlite.rows import rows_of
+from fhir_server.store.sqlite.search import Match, Searcher
+from fhir_server.store.sqlite.soundness import inspect
+from fhir_server.store.sqlite.trouble import unavailable
+from fhir_server.store.sqlite.turns import Turns
+from fhir_server.store.sqlite.writer import Writer
+
+FILE: Final = "fhir.sqlite"
+_SCAN_CHUNK: Final = 200
+_INLINE_COUNT: Final = 200
+_UNLIMITED: Final = 1e9
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What may be set: the limit of a search and of waiting for a lock in seconds, reader threads."""
+
+    search_seconds: float = 5.0
+    lock_seconds: float = 5.0
+    threads: int = 4
+
+
+class SqliteStore:
+    """The store in one folder. Make it with :meth:`open`; use it from one event loop."""
+
+    def __init__(
+        self, folder: Path, ring: KeyRing, names: Names, tools: Tools, matcher: Matcher, options: Options
+    ) -> None:
+        self._path = folder / FILE
+        self._ring = ring
+        self._tools = tools
+        self._names = names
+        self._closed = False
+        self._past = Past(names, tools.opener, matcher)
+
+        def connect(*, writing: bool) -> sqlite3.Connection:
+            connection = schema.connect(self._path, writing=writing, busy_seconds=options.lock_seconds)
+            functions.register(connection, tools.opener, tools.extractor)
+            return connection
+
+        self._turns = Turns(folder, seconds=options.lock_seconds)
+        self._readers = Readers(
+            lambda: connect(writing=False), threads=options.threads, seconds=options.search_seconds
+        )
+        self._readers.point(names.load)
+        self._writer = Writer(lambda: connect(writing=True), self._turns, names, tools)
+
+    @classmethod
+    def open(
+        cls,
+        folder: Path,
+        ring: KeyRing,
+        *,
+        extractor: Extractor,
+        matcher: Matcher,
+        clinical: Mapping[str, str] = MappingProxyType({}),
+        options: Options | None = None,
+    ) -> SqliteStore:
+        """Open the store in ``folder``, making it when there is none.
+
+        ``extractor``: type and body to searchable values, the same that filled ``Change.values``; ``matcher``:
+        whether a body satisfies a predicate, for old versions; ``clinical``: by type, the search parameter
+        that ``Values.clinical`` is the value of. Raises KeyFault for a wrong ring, Fault(UNAVAILABLE) for a
+        file that is newer than this program or that cannot be used.
+        """
+        options = options or Options()
+        envelope = Envelope(ring)
+        blind = BlindIndex(ring.suite.digest(ring.index_key))
+        names = Names()
+        tools = Tools(envelope, Opener(envelope, names), blind, extractor, clinical)
+        try:
+            _make_ready(folder, ring, tools, options)
+            return cls(folder, ring, names, tools, matcher, options)
+        except sqlite3.Error as error:
+            raise unavailable(error) from error
+        except OSError as error:
+            raise Fault(
+                Kind.UNAVAILABLE, "The data folder cannot be used; check its path, owner and free space."
+            ) from error
+
+    async def read(self, visibility: Visibility, type_: str, id_: str) -> Stored | None:
+        """Return the current version, a deletion included; None when unknown or not visible."""
+        digest = self._tools.blind.target(f"{type_}/{id_}")
+        stored = self._readers.point(lambda connection: self._current(connection, digest))
+        if stored is None or stored.id != id_:
+            return None
+        if visibility.is_everything or isinstance(visibility.of(type_), Everything):
+            return stored
+        if stored.deleted:
+            judged = self._past.visible
+            seen = self._readers.point(lambda connection: judged(connection, visibility, digest, stored))
+            return stored if seen else None
+        visible = await self.read_many(visibility, [(type_, id_)])
+        return visible[0] if visible else None
+
+    def _current(self, connection: sqlite3.Connection, digest: int) -> Stored | None:
+        row = connection.execute(CURRENT, (digest,)).fetchone()
+        return None if row is None else self._tools.opener.stored(connection, row)
+
+    async def read_version(self, visibility: Visibility, type_: str, id_: str, version: int) -> Stored | None:
+        """Return one version, a deletion included; None when unknown or not visible as it was then."""
+        digest = self._tools.blind.target(f"{type_}/{id_}")
+        stored = self._readers.point(
+            lambda connection: self._past.version(connection, visibility, digest, version)
+        )
+        return stored if stored and stored.id == id_ else None
+
+    async def read_many(self, visibility: Visibility, keys: Sequence[tuple[str, str]]) -> list[Stored]:
+        """Return the current, undeleted, visible ones among (type, id) ``keys``, in that order, each once."""
+        wanted = {self._tools.blind.target(f"{type_}/{id_}"): (type_, id_) for type_, id_ in keys}
+
+        def work(session: Session) -> list[Stored]:
+            seen = self._visible(session.connection, visibility, wanted)
+            found = self._tools.opener.current(session.connection, seen.values())
+            return [
+                stored
+                for digest, stored in zip(seen, found, strict=True)
+                if (stored.type, stored.id) == wanted[digest]
+            ]
+
+        return await self._readers.run(work, quick=len(wanted) <= _INLINE_COUNT)
+
+    def _visible(
+        self, connection: sqlite3.Connection, visibility: Visibility, wanted: Mapping[int, tuple[str, str]]
+    ) -> dict[int, int]:
+        """Return digest → stable number of the live and visible ones, in the order of ``wanted``."""
+        compiler = Compiler(connection, self._names, self._tools.blind)
+        found: dict[int, int] = {}
+        for type_ in dict.fromkeys(type_ for type_, _ in wanted.values()):
+            digests = json_array(digest for digest, key in wanted.items() if key[0] == type_)
+            test = compiler.test(type_, visibility.restrict(type_, EVERYTHING), "h.sk")
+            found.update(
+                connection.execute(
+                    "SELECT i.h, h.sk FROM json_each(?) j CROSS JOIN ids i ON i.h=j.value"
+                    f" CROSS JOIN head h ON h.sk=i.sk AND h.state={schema.LIVE} WHERE {test.text}",
+                    (digests, *test.args),
+                )
+            )
+        return {digest: found[digest] for digest in wanted if digest in found}
+
+    async def search(self, visibility: Visibility, query: Query) -> Page:
+        """Return the page of what satisfies the query and may be seen."""
+        where = visibility.restrict(query.type, query.where)
+
+        def work(session: Session) -> Page:
+            searcher = self._searcher(session.connection)
+            matches = searcher.page(query, where) if query.count else []
+            shown = matches[: query.count]
+            total = searcher.total(query.type, where) if query.total == "accurate" else None
+            stored = self._tools.opener.current(session.connection, (sk for sk, _ in shown))
+            more = len(matches) > query.count
+            return Page(stored, total, _position(shown[-1]) if more else None)
+
+        return await self._readers.run(work, quick=query.count <= _INLINE_COUNT)
+
+    def _searcher(self, connection: sqlite3.Connection) -> Searcher:
+        return Searcher(Compiler(connection, self._names, self._tools.blind), self._tools.clinical)
+
+    async def history(self, visibility: Visibility, query: HistoryQuery) -> HistoryPage:
+        """Return versions that may be seen, newest first, each judged by its own content."""
+        digest = None if query.id is None else self._tools.blind.target(f"{query.type}/{query.id}")
+        return await self._readers.run(
+            lambda session: self._past.page(session, visibility, query, digest),
+            quick=query.count <= _INLINE_COUNT,
+        )
+
+    def prepare(self, change: Change) -> SqlitePrepared:
+        """Seal and digest one change. Pure CPU: callers with many yield to the loop between them."""
+        beginning = opening(change.type, change.id)
+        if change.method != "DELETE" and not change.body.startswith(beginning):
+            raise ValueError("a body must be canonical: resourceType and id first, as in the change")
+        digest = self._tools.blind.target(f"{change.type}/{change.id}")
+        rows = None
+        if change.values is not None:
+            with contextlib.suppress(Unallotted):
+                rows = rows_of(change.values, self._names.params(change.type), self._tools.blind)
+        return SqlitePrepared(change, digest, seal(self._tools.envelope, change, digest), rows)
+
+    async def commit(self, prepared: Sequence[Prepared], conditions: Sequence[Condition] = ()) -> None:
+        """Write all or nothing, durably, before returning."""
+        await self._writer.commit(cast("Sequence[SqlitePrepared]", prepared), conditions)
+
+    async def scan(self, visibility: Visibility, type_: str | None = None) -> AsyncIterator[Stored]:
+        """Yield every current visible resource in order of creation, as it is when its turn comes."""
+        self._readers.point(self._names.load)
+        for name in self._names.types() if type_ is None else (type_,):
+            where = visibility.restrict(name, EVERYTHING)
+            after: Position | None = None
+            while True:
+                query = Query(name, where, count=_SCAN_CHUNK, after=after)
+                page = await self._readers.run(partial(self._chunk, query), quick=False, seconds=_UNLIMITED)
+                for stored in page.matches:
+                    yield stored
+                if page.next is None:
+                    break
+                after = page.next
+
+    def _chunk(self, query: Query, session: Session) -> Page:
+        matches = self._searcher(session.connection).page(query, query.where)
+        shown = matches[: query.count]
+        stored = self._tools.opener.current(session.connection, (sk for sk, _ in shown))
+        return Page(stored, None, _position(shown[-1]) if len(matches) > query.count else None)
+
+    async def facts(self) -> Facts:
+        """Count and measure."""
+
+        def work(session: Session) -> tuple[dict[str, int], int]:
+            counted = session.connection.execute(
+                "SELECT t.name, (SELECT count(*) FROM head h WHERE h.sk>=t.t<<? AND h.sk<(t.t+1)<<? AND h.state=?)"
+                " FROM type t ORDER BY t.name",
+                (schema.SEQUENCE_BITS, schema.SEQUENCE_BITS, schema.LIVE),
+            )
+            resources = {name: number for name, number in counted if number}
+            versions = session.connection.execute("SELECT total(ver) FROM head").fetchone()[0]
+            return resources, int(versions)
+
+        resources, versions = await self._readers.run(work, quick=False, seconds=_UNLIMITED)
+        files = (self._path, self._path.with_name(f"{FILE}-wal"))
+        size = sum(file.stat().st_size for file in files if file.exists())
+        return Facts("sqlite", schema.VERSION, self._ring.suite.name, resources, versions, size)
+
+    async def check(self) -> list[str]:
+        """Look for damage: unreadable payloads, index rows that differ from their resource. [] = sound."""
+        tools = self._tools
+        return await self._readers.run(
+            lambda session: inspect(
+                session.connection, self._names, tools.opener, tools.extractor, tools.blind
+            ),
+            quick=False,
+            seconds=_UNLIMITED,
+        )
+
+    async def ready(self) -> bool:
+        """Tell whether it can answer and take commits now."""
+        try:
+            self._readers.point(lambda connection: connection.execute("SELECT 1 FROM meta").fetchone())
+        except Fault:
+            return False
+        return self._writer.alive
+
+    async def reseal(self, progress: Callable[[int, int], None] | None = None) -> int:
+        """Seal every payload that is not under the active key anew, while the store serves; return how many.
+
+        ``progress`` is given how many are done, of how many.
+        """
+        self._tools.envelope.refresh()
+        names, envelope = self._names, self._tools.envelope
+        total = await self._readers.run(
+            lambda session: seals.count_old(session.connection, envelope.header),
+            quick=False,
+            seconds=_UNLIMITED,
+        )
+        done, position = 0, 0
+        following: int | None = 0
+        while following is not None:
+            position = following
+            following, some = await self._writer.run(
+                partial(seals.reseal, names, envelope, self._tools.opener, position)
+            )
+            done += some
+            if progress:
+                progress(done, max(total, done))
+        return done
+
+    async def retire(self) -> tuple[int, ...]:
+        """Remove from the key ring the data keys that seal no payload any more; return their numbers."""
+
+        def old(session: Session) -> tuple[int, set[int]]:
+            newest = seals.newest(session.connection)
+            return newest, seals.keys_in_use(session.connection)
+
+        newest, in_use = await self._readers.run(old, quick=False, seconds=_UNLIMITED)
+
+        def work(connection: sqlite3.Connection) -> set[int]:
+            # Inside the turn nobody writes, and every writer looks at the ring when its turn comes: a key
+            # that is neither active nor in use now never will be again. What came since is counted here.
+            kept = in_use | seals.keys_in_use(connection, newest) | {self._tools.envelope.active}
+            seals.forget_all_but(connection, kept)
+            return kept
+
+        # The proofs go first: a proof without its key would keep the store from opening.
+        return self._ring.retire(await self._writer.run(work))
+
+    async def close(self) -> None:
+        """Finish writes under way and release the files."""
+        if self._closed:
+            return
+        self._closed = True
+        await self._writer.close()
+        await self._readers.close()
+        self._turns.close()
+
+
+def _position(match: Match) -> Position:
+    return Position(match[1], match[0])
+
+
+def _make_ready(folder: Path, ring: KeyRing, tools: Tools, options: Options) -> None:
+    """Create or migrate the file in this process's turn, and see that the keys are its own."""
+    path = folder / FILE
+    schema.make_private(path)
+    turns = Turns(folder, seconds=options.lock_seconds)
+    try:
+        with (
+            turns.turn(),
+            contextlib.closing(
+                schema.connect(path, writing=True, busy_seconds=options.lock_seconds)
+            ) as connection,
+        ):
+            connection.execute("BEGIN IMMEDIATE")
+            if schema.migrate(connection) == 0:
+                seals.prepare(connection, ring, tools.blind)
+                seals.mark(connection, tools.envelope)
+            seals.verify(connection, ring, tools.blind, tools.envelope)
+            connection.execute("COMMIT")
+    finally:
+        turns.close()
