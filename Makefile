@@ -9,7 +9,7 @@ PORT ?= 8080
 INSTALL := $(BIN)/python -m pip install --quiet --no-input --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint format bench bench-large lock clean
+.PHONY: help setup run test lint format docs bench bench-large lock clean
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ lint: $(VENV)/.dev ## Style, format, types, floors of the house, file sizes
 format: $(VENV)/.dev ## Rewrite the code in the house's format
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
+
+docs: $(VENV)/.dev ## Make the tables in docs/ anew
+	@$(BIN)/python -m tests.architecture.settings_table
 
 bench: $(VENV)/.dev ## Measure speed against a peer; writes bench-results.json
 	@$(BIN)/python -m tests.bench.run
