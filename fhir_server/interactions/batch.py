@@ -1,4 +1,4 @@
-"""Batch: many independent interactions in one request, each answered by itself; and the way into a transaction.
+"""Batch: many independent interactions in one request, each answered by itself; the way into transactions.
 
 https://hl7.org/fhir/R4/http.html#transaction
 """
@@ -16,12 +16,12 @@ from fhir_server.interactions.write import require
 from fhir_server.resources.bundle import Entry, Response, entries, responses
 
 AT_ONCE = 8
-"""How many entries of a batch run side by side: enough to share commits, few enough to leave room for others."""
+"""How many entries of a batch run side by side: enough to share commits, few enough to leave others room."""
 
 
 async def batch(context: Context) -> Reply:
     """Process a batch or a transaction, whichever the Bundle's type says."""
-    tree = require(context, context.request.body, "Bundle")
+    tree = require(context.request.body, "Bundle")
     read = entries(tree, max_entries=context.settings.max_entries, base=context.request.base)
     if tree["type"] == "transaction":
         return await transaction(context, read)

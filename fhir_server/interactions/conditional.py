@@ -37,7 +37,9 @@ def criteria(text: str) -> Parameters:
     try:
         return tuple(parse_qsl(text, keep_blank_values=True, strict_parsing=True, errors="strict"))
     except ValueError as error:
-        raise Fault(Kind.BAD_REQUEST, "The criteria are no query string such as identifier=system|value.") from error
+        raise Fault(
+            Kind.BAD_REQUEST, "The criteria are no query string such as identifier=system|value."
+        ) from error
 
 
 async def find(context: Context, type_: str, parameters: Parameters) -> tuple[Stored | None, Expectation]:
@@ -48,7 +50,8 @@ async def find(context: Context, type_: str, parameters: Parameters) -> tuple[St
     where = parse(type_, parameters, options(context, strict=True)).query.where
     if isinstance(where, Everything):
         raise Fault(
-            Kind.BAD_REQUEST, f"The criteria match every {type_}; name at least one search parameter with a value."
+            Kind.BAD_REQUEST,
+            f"The criteria match every {type_}; name at least one search parameter with a value.",
         )
     page = await context.store.search(context.visibility, Query(type_, where, count=2))
     if len(page.matches) > 1:

@@ -1,4 +1,4 @@
-"""What an interaction is given: the request, what its caller may see, and the parts of the server it needs."""
+"""What an interaction is given: the request, what its caller may see, the parts of the server it needs."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ Level = Literal["system", "type", "instance"]
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """An operation that is served: ``types`` ("*" for any), levels, whether GET may call it, and its definition.
+    """An operation that is served, at some levels, for some ``types`` ("*" for any).
 
-    ``definition`` is the canonical URL that the CapabilityStatement names.
+    ``definition``: the canonical URL that the CapabilityStatement names. ``affects_state``: not by GET.
     """
 
     name: str

@@ -21,7 +21,7 @@ async def create(context: Context) -> Reply:
 
 async def draft(context: Context, id_: str | None = None) -> Draft:
     """Draft the creation, under ``id_`` when a transaction has chosen it beforehand."""
-    tree = require(context, context.request.body, context.type)
+    tree = require(context.request.body, context.type)
     conditions: tuple[Condition, ...] = ()
     if context.request.if_none_exist is not None:
         found, expectation = await find(context, context.type, criteria(context.request.if_none_exist))

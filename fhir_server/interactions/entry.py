@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from fhir_server.clock import instant
-from fhir_server.faults import Fault, Kind
+from fhir_server.faults import Fault
 from fhir_server.interactions.context import Context
 from fhir_server.interactions.request import Reply, Request
 from fhir_server.resources.bundle import Entry, Response
@@ -20,8 +20,6 @@ async def answer(context: Context, entry: Entry | Fault) -> Response:
     if isinstance(entry, Fault):
         return refusal(entry)
     try:
-        if entry.target.name == "batch":
-            raise Fault(Kind.BAD_REQUEST, "A bundle cannot hold another batch or transaction.", entry.path)
         return response(context, await context.run(request_of(context, entry)))
     except Fault as fault:
         return refusal(fault)

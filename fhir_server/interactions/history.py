@@ -35,11 +35,15 @@ async def history(context: Context) -> Reply:
     return Reply(200, history_bundle(page.total, links, entries))
 
 
-def _query(context: Context, parameters: tuple[tuple[str, str], ...], position: Position | None) -> HistoryQuery:
+def _query(
+    context: Context, parameters: tuple[tuple[str, str], ...], position: Position | None
+) -> HistoryQuery:
     values: dict[str, str] = {}
     for name, value in parameters:
         if name not in _KNOWN:
-            raise Fault(Kind.UNSUPPORTED_PARAMETER, f"History takes _since, _at and _count, not {name[:64]!r}.")
+            raise Fault(
+                Kind.UNSUPPORTED_PARAMETER, f"History takes _since, _at and _count, not {name[:64]!r}."
+            )
         if name in values:
             raise Fault(Kind.BAD_PARAMETER, f"Give {name} once.")
         values[name] = value

@@ -33,8 +33,8 @@ class Identities:
 async def identify(context: Context, entries: Sequence[Entry], fresh: dict[int, str]) -> Identities:
     """Give every writing entry its id: its own, that of the one match of its criteria, or a fresh one.
 
-    ``fresh`` keeps the ids that were made up, so that a second attempt makes up the same. Two creates with the
-    same condition are one resource: the second finds the first.
+    ``fresh`` keeps the ids that were made up, so that a second attempt makes up the same. Two creates with
+    the same condition are one resource: the second finds the first.
     """
     known = Identities()
     conditional: dict[tuple[str, Parameters], int] = {}
@@ -62,7 +62,7 @@ async def identify(context: Context, entries: Sequence[Entry], fresh: dict[int, 
 
 
 def _conditions(entry: Entry) -> Parameters | None:
-    """Return the criteria that say which resource the entry means; None when it names one or makes a new one."""
+    """Return the criteria that say which resource is meant; None when the entry names or makes one."""
     if entry.target.name == "create":
         return criteria(entry.if_none_exist) if entry.if_none_exist is not None else None
     return entry.target.parameters if entry.target.id is None else None
@@ -72,9 +72,7 @@ def _fresh(fresh: dict[int, str], index: int) -> str:
     return fresh.setdefault(index, str(uuid4()))
 
 
-async def _found(
-    context: Context, entry: Entry, conditions: Parameters
-) -> tuple[Stored | None, Expectation]:
+async def _found(context: Context, entry: Entry, conditions: Parameters) -> tuple[Stored | None, Expectation]:
     try:
         return await find(context, str(entry.target.type), conditions)
     except Fault as fault:
@@ -85,7 +83,9 @@ class References:
     """Every reference of a transaction's resources, to be written anew at each attempt."""
 
     def __init__(self, entries: Sequence[Entry]) -> None:
-        writes = [e for e in entries if e.resource is not None and e.target.name in {"create", "update", "patch"}]
+        writes = [
+            e for e in entries if e.resource is not None and e.target.name in {"create", "update", "patch"}
+        ]
         self._links = [(entry, Links(entry.resource or {})) for entry in writes]
         self._named = [entry for entry in entries if entry.full_url is not None]
 
@@ -103,7 +103,7 @@ class References:
                     continue
                 reference = parse(text, context.request.base)
                 if reference.form == "conditional" and reference.type and reference.query:
-                    names[text] = await _conditional(context, entry, text, reference.type, reference.query, known)
+                    names[text] = await _conditional(context, entry, reference, known)
                 elif text.startswith("urn:uuid:") and text in links.references:
                     words = "A reference leads to a urn:uuid that is no entry's fullUrl."
                     issues.append(Issue("error", "not-found", words, (f"{entry.path}.resource",)))
@@ -126,9 +126,7 @@ class References:
         return names
 
 
-async def _conditional(
-    context: Context, entry: Entry, text: str, type_: str, query: str, known: Identities
-) -> str:
+async def _conditional(context: Context, entry: Entry, type_: str, query: str, known: Identities) -> str:
     try:
         found, expectation = await find(context, type_, criteria(query))
     except Fault as fault:

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Sequence
 
 from fhir_server.faults import Issue
 from fhir_server.interactions.context import Context
-from fhir_server.search.parse import Include
 from fhir_server.search.parameters import parameters
+from fhir_server.search.parse import Include
 from fhir_server.search.predicate import Predicate, ReferenceIs, Where, any_of
 from fhir_server.search.query import Query
 from fhir_server.store.api import Stored
@@ -21,7 +21,7 @@ Key = tuple[str, str]
 async def included(
     context: Context, includes: Sequence[Include], matches: Sequence[Stored]
 ) -> tuple[list[Stored], list[Issue]]:
-    """Return the resources that the includes add to the page, each once, and a warning when the limit cut them.
+    """Return the resources that the includes add to the page, each once, and a warning if the limit cut them.
 
     An include without ``:iterate`` starts from the matches alone; one with it also from what was included.
     """
@@ -64,7 +64,7 @@ async def _follow(
 
 
 def _targets(context: Context, include: Include, sources: Iterable[Stored]) -> list[Key]:
-    """List (type, id) of what the sources' values of the include's parameter refer to, in order, each once."""
+    """List (type, id) of what the sources refer to by the include's parameter, in order, each once."""
     keys: dict[Key, None] = {}
     for stored in sources:
         if include.type not in (stored.type, "*"):

@@ -1,7 +1,7 @@
 """Page links: a sealed token that holds the whole search, so that nothing a caller searched for is in a URL.
 
-A token is bound to what was asked and to what its caller may see; anyone else's is 404, and rights are decided
-anew on every page. https://hl7.org/fhir/R4/http.html#paging
+A token is bound to what was asked and to what its caller may see; anyone else's is 404, and rights are
+decided anew on every page. https://hl7.org/fhir/R4/http.html#paging
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The one door: every read and write, whoever asks, is decided here, run here, and (once it lands) audited here.
+"""The one door: every read and write, whoever asks for it, is decided here and run here.
 
-HTTP routes, bundle entries, loads and operations all come through :meth:`Runner.run`; there is no second way to
-the store.
+HTTP routes, bundle entries, loads and operations all come through :meth:`Runner.run`; there is no second way
+to the store.
 """
 
 from __future__ import annotations
@@ -48,7 +48,8 @@ class Runner:
         handler = INTERACTIONS.get(request.name)
         if handler is None:
             raise Fault(
-                Kind.NOT_IMPLEMENTED, f"{request.name} is not served; /metadata lists the interactions that are."
+                Kind.NOT_IMPLEMENTED,
+                f"{request.name} is not served; /metadata lists the interactions that are.",
             )
         return await handler(context)
 
@@ -62,10 +63,12 @@ class Runner:
         if operation is None or not applies or level not in operation.levels:
             raise Fault(
                 Kind.NOT_FOUND,
-                f"{name[:64]} is not an operation at this address; /metadata lists the operations that are served.",
+                f"{name[:64]} is no operation at this address; /metadata lists those that are served.",
             )
         if request.method == "GET" and operation.affects_state:
             raise Fault(
-                Kind.METHOD_NOT_ALLOWED, f"{name} changes data; call it with POST.", headers=(("Allow", "POST"),)
+                Kind.METHOD_NOT_ALLOWED,
+                f"{name} changes data; call it with POST.",
+                headers=(("Allow", "POST"),),
             )
         return operation

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from fhir_server.faults import Fault, Issue, Kind
+from fhir_server.faults import Fault, Kind
 from fhir_server.interactions.conditional import options
 from fhir_server.interactions.context import Context
 from fhir_server.interactions.include import included
-from fhir_server.interactions.pages import Parameters, link, next_link, opened
+from fhir_server.interactions.pages import link, next_link, opened
 from fhir_server.interactions.request import Reply
 from fhir_server.interactions.shape import shaped
 from fhir_server.resources.bundle import searchset
@@ -19,7 +19,6 @@ from fhir_server.resources.compartment import parameters as compartment_paramete
 from fhir_server.resources.outcome import outcome
 from fhir_server.search.parse import Search, parse
 from fhir_server.search.predicate import Predicate, ReferenceIs, Where, all_of, any_of
-from fhir_server.search.query import Query
 from fhir_server.store.api import Stored
 
 
@@ -35,14 +34,16 @@ async def search_compartment(context: Context) -> Reply:
     """
     compartment = context.request.compartment
     if compartment is None or context.request.type is None:
-        raise Fault(Kind.NOT_IMPLEMENTED, "Name one type to search in the compartment, e.g. Patient/1/Observation.")
+        raise Fault(
+            Kind.NOT_IMPLEMENTED, "Name one type to search in the compartment, e.g. Patient/1/Observation."
+        )
     name, id_ = compartment
     path = f"{name}/{id_}/{context.type}"
     return await _search(context, path, f"search/{path}", context.type, membership(name, id_, context.type))
 
 
 def membership(compartment: str, id_: str, type_: str) -> Predicate:
-    """Return the predicate that puts a resource of ``type_`` into a compartment; Nothing when the type is never in."""
+    """Return the predicate that puts a ``type_`` into a compartment; Nothing when it never is in one."""
     target = ReferenceIs((f"{compartment}/{id_}",))
     return any_of(Where(param, target) for param in compartment_parameters(compartment, type_))
 

@@ -1,4 +1,4 @@
-"""Update: replace a resource, or create it with a client-chosen id; conditional update when criteria are given.
+"""Update: replace a resource, or create it with a client-chosen id; conditional update when given criteria.
 
 https://hl7.org/fhir/R4/http.html#update, #upsert and #cond-update
 """
@@ -24,7 +24,7 @@ async def update(context: Context) -> Reply:
 
 async def draft(context: Context) -> Draft:
     """Draft the update of the addressed or matching resource."""
-    tree = require(context, context.request.body, context.type)
+    tree = require(context.request.body, context.type)
     if context.request.id is None:
         return await _conditional(context, tree)
     if tree.get("id") != context.id:
@@ -52,7 +52,7 @@ async def _conditional(context: Context, tree: Tree) -> Draft:
 
 
 async def unmatched(context: Context, tree: Tree, id_: str, conditions: tuple[Condition, ...]) -> Draft:
-    """Draft a conditional update whose criteria matched nothing: a create, under the resource's id if it has one.
+    """Draft a conditional update whose criteria matched nothing: a create, under the resource's id if any.
 
     409 when that id is taken: the criteria and the id then speak of different resources.
     """
@@ -95,7 +95,9 @@ def require_match(context: Context, stored: Stored | None) -> None:
     if exists and (wanted == "*" or str(stored.version if stored else "") in wanted.split(",")):
         return
     now = f"version {stored.version} is current" if exists and stored else "there is no current version"
-    raise Fault(Kind.VERSION_MISMATCH, f"If-Match does not hold: {now}. Read it, redo your change, try again.")
+    raise Fault(
+        Kind.VERSION_MISMATCH, f"If-Match does not hold: {now}. Read it, redo your change, try again."
+    )
 
 
 def _is_same(tree: Tree, stored: Stored) -> bool:

@@ -54,18 +54,20 @@ async def commit(context: Context, draft: Callable[[Context], Awaitable[Draft]])
 
 def overtaken() -> Fault:
     """Return the fault for a write that lost against others again and again."""
-    return Fault(Kind.CONFLICT, "Other writers changed the same resource again and again; read it and try again.")
+    return Fault(
+        Kind.CONFLICT, "Other writers changed the same resource again and again; read it and try again."
+    )
 
 
 def still_referenced(error: StillReferenced) -> Fault:
     """Return the fault for a deletion that would leave a reference dangling."""
     return Fault(
         Kind.CONFLICT,
-        f"{error.target} cannot be deleted: {error.referrer} still refers to it. Delete or change that first.",
+        f"{error.target} cannot be deleted: {error.referrer} still refers to it. Delete that first.",
     )
 
 
-def require(context: Context, tree: Tree | None, type_: str) -> Tree:
+def require(tree: Tree | None, type_: str) -> Tree:
     """Return the request's resource when it is of ``type_``; 400 otherwise."""
     if tree is None:
         raise Fault(Kind.SYNTAX, f"The body is empty; send a {type_} resource.")
@@ -94,7 +96,7 @@ def prepare(
     status: int,
     conditions: tuple[Condition, ...] = (),
 ) -> Draft:
-    """Validate ``tree``, give it its identity and version, and make it ready to store; 422 with every problem."""
+    """Validate ``tree``, give it identity and version, make it ready to store; 422 with every problem."""
     type_ = tree["resourceType"]
     issues = errors(tree)
     if issues:

@@ -77,7 +77,9 @@ async def run(context: Context) -> Reply:
         links.append(("next", next_link(context, path, path, given, follow)))
     return Reply(
         200,
-        searchset(None, links, [_entry(context, s) for s in matches], [_entry(context, s) for s in extra], None),
+        searchset(
+            None, links, [_entry(context, s) for s in matches], [_entry(context, s) for s in extra], None
+        ),
     )
 
 
@@ -92,7 +94,7 @@ def _wanted(context: Context, arguments: dict[str, str]) -> _Wanted:
     else:
         types += SUPPORTING
     count = arguments.get("_count", str(context.settings.max_count))
-    if not (count.isascii() and count.isdigit() and 0 < int(count[:10])):
+    if not (count.isascii() and count.isdigit() and int(count[:10]) > 0):
         raise Fault(Kind.BAD_PARAMETER, "_count is a whole number, 1 or more.")
     return _Wanted(
         types=tuple(dict.fromkeys(types)),
@@ -114,7 +116,9 @@ async def _page(
         types = types[types.index(str(position.keys[0])) :]
         after = Position((), position.tie) if position.tie >= 0 else None
     for index, type_ in enumerate(types):
-        query = Query(type_, _where(context.request.id, type_, wanted), count=wanted.count - len(matches), after=after)
+        query = Query(
+            type_, _where(context.request.id, type_, wanted), count=wanted.count - len(matches), after=after
+        )
         page = await context.store.search(context.visibility, query)
         matches += page.matches
         after = None
@@ -142,9 +146,7 @@ def _belongs(patient: str | None, type_: str) -> Predicate:
         return EVERYTHING if patient is None else IdIn((patient,))
     if patient is not None:
         return membership("Patient", patient, type_)
-    return any_of(
-        Chain(param, "Patient", EVERYTHING) for param in compartment_parameters("Patient", type_)
-    )
+    return any_of(Chain(param, "Patient", EVERYTHING) for param in compartment_parameters("Patient", type_))
 
 
 def _entry(context: Context, stored: Stored) -> tuple[str, bytes]:

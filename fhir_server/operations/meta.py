@@ -1,4 +1,4 @@
-"""$meta, $meta-add, $meta-delete: profiles, tags and security labels, read and changed apart from the content.
+"""$meta, $meta-add, $meta-delete: profiles, tags and security labels, read and changed by themselves.
 
 https://hl7.org/fhir/R4/resource-operation-meta.html, -meta-add.html and -meta-delete.html
 """
@@ -23,7 +23,7 @@ _LISTS = ("profile", "security", "tag")
 
 
 async def read_meta(context: Context) -> Reply:
-    """Return the Meta of one resource or version; of a type or the whole server, all labels that are in use."""
+    """Return the Meta of one resource or version; of a type or the server, all labels that are in use."""
     if context.request.version is not None:
         meta = decode((await vread(context)).body)["meta"]
     elif context.request.id is not None:
@@ -65,7 +65,9 @@ async def _change(context: Context, apply: Any) -> Reply:
 
     reply = await commit(context, draft)
     stored = await current(context, context.type, context.id)
-    return Reply(200, _parameters(decode(stored.body)["meta"]), reply.etag, reply.modified, resource=reply.resource)
+    return Reply(
+        200, _parameters(decode(stored.body)["meta"]), reply.etag, reply.modified, resource=reply.resource
+    )
 
 
 def _argument(context: Context) -> Tree:
@@ -75,7 +77,9 @@ def _argument(context: Context) -> Tree:
             if all(isinstance(meta.get(name, []), list) for name in _LISTS):
                 return meta
     raise Fault(
-        Kind.BAD_REQUEST, "Send a Parameters resource whose parameter meta has a valueMeta.", "Parameters.parameter"
+        Kind.BAD_REQUEST,
+        "Send a Parameters resource whose parameter meta has a valueMeta.",
+        "Parameters.parameter",
     )
 
 

@@ -12,10 +12,10 @@ from fhir_server.interactions.request import Reply, Tree
 from fhir_server.operations.arguments import parts, simple, single
 from fhir_server.resources.codec import decode
 from fhir_server.resources.outcome import outcome
-from fhir_server.search.predicate import ReferenceIs, Where
-from fhir_server.search.parameters import parameters
-from fhir_server.search.query import Query
 from fhir_server.resources.types import RESOURCE_TYPES
+from fhir_server.search.parameters import parameters
+from fhir_server.search.predicate import ReferenceIs, Where
+from fhir_server.search.query import Query
 from fhir_server.validation import validate
 
 _MODES = ("create", "update", "delete", "profile")
@@ -35,7 +35,9 @@ async def run(context: Context) -> Reply:
     issues = validate(tree)
     issues += _profile(arguments.get("profile"), context.type)
     if tree.get("resourceType") != context.type:
-        issues.append(Issue("error", "invalid", f"The address says {context.type}; the resource is of another type."))
+        issues.append(
+            Issue("error", "invalid", f"The address says {context.type}; the resource is of another type.")
+        )
     else:
         issues += await _identity(context, tree, mode)
     return _reply(issues)
@@ -88,7 +90,11 @@ async def _deletable(context: Context) -> list[Issue]:
             if parameter.type == "reference" and stored.type in parameter.targets:
                 query = Query(type_, Where(parameter.code, target), count=1)
                 if (await context.store.search(context.visibility, query)).matches:
-                    return [Issue("error", "conflict", f"A {type_} still refers to it; a delete would be refused.")]
+                    return [
+                        Issue(
+                            "error", "conflict", f"A {type_} still refers to it; a delete would be refused."
+                        )
+                    ]
     return []
 
 

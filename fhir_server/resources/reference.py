@@ -98,31 +98,42 @@ def links(tree: dict[str, Any]) -> Iterator[Place]:
 
     These are Reference.reference and all elements of type uri, url, canonical, oid and uuid, in extensions
     too. Told by the type, never by the look: a string that begins with ``urn:uuid:`` is not a link. Narrative
-    is not among them; see :func:`rewrite`. Elements that no definition knows are passed over.
+    is not among them; see :class:`Links`. Elements that no definition knows are passed over.
     """
     return iter(_places(tree)[0])
 
 
-def rewrite(tree: dict[str, Any], mapping: Callable[[str], str | None]) -> int:
-    """Replace in place each link for which ``mapping`` gives another text; return how many were replaced.
+class Links:
+    """Every literal reference of one resource, to be written under one mapping after another.
 
-    ``mapping`` is also asked about each ``href`` of an ``a`` and ``src`` of an ``img`` in narratives, its
-    XML escapes undone. A caller whose bytes hold no ``urn:``, no ``?`` and no other text that the mapping
-    knows should not call at all.
+    Each :meth:`rewrite` starts from what the resource said at first, so that a second mapping is not applied on
+    top of the first. Besides :func:`links` these are each ``href`` of an ``a`` and ``src`` of an ``img`` in
+    narratives. ``texts``: all that is said, each once. ``references``: those said in a Reference.reference.
     """
-    places, narratives = _places(tree)
-    changed = 0
-    for container, key in places:
-        text = container[key]  # type: ignore[index]
-        new = mapping(text)
-        if new is not None and new != text:
-            container[key] = new  # type: ignore[index]
-            changed += 1
-    for narrative in narratives:
-        div, count = _rewrite_html(narrative["div"], mapping)
-        narrative["div"] = div
-        changed += count
-    return changed
+
+    __slots__ = ("_narratives", "_places", "references", "texts")
+
+    def __init__(self, tree: dict[str, Any]) -> None:
+        places, narratives = _places(tree)
+        self._places = [(container, key, container[key]) for container, key in places]  # type: ignore[index,call-overload]
+        self._narratives = [(narrative, narrative["div"]) for narrative in narratives]
+        self.references = {text for _, key, text in self._places if key == "reference"}
+        self.texts = {text for _, _, text in self._places}
+        for _, html in self._narratives:
+            _rewrite_html(html, self.texts.add)
+
+    def rewrite(self, mapping: Callable[[str], str | None]) -> None:
+        """Write in place what ``mapping`` gives for each text; where it gives None the first text stands."""
+        for container, key, text in self._places:
+            new = mapping(text)
+            container[key] = text if new is None else new  # type: ignore[index,call-overload]
+        for narrative, html in self._narratives:
+            narrative["div"] = _rewrite_html(html, mapping)
+
+
+def rewrite(tree: dict[str, Any], mapping: Callable[[str], str | None]) -> None:
+    """Replace in place each link for which ``mapping`` gives another text; see :class:`Links`."""
+    Links(tree).rewrite(mapping)
 
 
 # An attribute's value holds no "<": so a quote that is never closed costs no more than its own tag.
@@ -130,19 +141,18 @@ _TAG = re.compile(r"""<(?:a|img)\b(?:[^<>"']|"[^"<]*"|'[^'<]*')*>""")
 _ATTRIBUTE = re.compile(r"""(\s(?:href|src)\s*=\s*)(?:"([^"]*)"|'([^']*)')""")
 
 
-def _rewrite_html(html: str, mapping: Callable[[str], str | None]) -> tuple[str, int]:
-    changed = 0
+def _rewrite_html(html: str, mapping: Callable[[str], str | None]) -> str:
+    if "href" not in html and "src" not in html:
+        return html
 
     def attribute(match: re.Match[str]) -> str:
-        nonlocal changed
         text = unescape(match[2] if match[2] is not None else match[3])
         new = mapping(text)
         if new is None or new == text:
             return match[0]
-        changed += 1
         return f'{match[1]}"{escape(new)}"'
 
-    return _TAG.sub(lambda tag: _ATTRIBUTE.sub(attribute, tag[0]), html), changed
+    return _TAG.sub(lambda tag: _ATTRIBUTE.sub(attribute, tag[0]), html)
 
 
 _LINK, _DIV, _ANY_RESOURCE = object(), object(), object()
