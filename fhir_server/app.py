@@ -9,7 +9,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from fhir_server.config import Settings
 from fhir_server.faults import Fault, Kind
@@ -20,6 +20,8 @@ from fhir_server.rest.logs import configure_logging
 from fhir_server.rest.observe import RESULT_PARAMETERS
 
 if TYPE_CHECKING:
+    from fhir_server.search.predicate import Predicate
+    from fhir_server.search.values import Values
     from fhir_server.store.api import Store
 
 _LOG = logging.getLogger("fhir_server.app")
@@ -66,23 +68,51 @@ async def open_service(settings: Settings) -> Service:
     from fhir_server.interactions.runner import Runner  # noqa: PLC0415
     from fhir_server.operations.registry import OPERATIONS  # noqa: PLC0415
     from fhir_server.search.extract import Extractor  # noqa: PLC0415
-    from fhir_server.store.sqlite.store import SqliteStore  # noqa: PLC0415
+    from fhir_server.search.parameters import CLINICAL_DATE  # noqa: PLC0415
+    from fhir_server.store.sqlite.store import Options, SqliteStore  # noqa: PLC0415
 
     ring = KeyRing.load(settings.key_folder)
     extractor = Extractor(settings.zone, settings.base_url)
-    store = await SqliteStore.open(settings, ring, extractor.from_body)
+    store = SqliteStore.open(
+        settings.data,
+        ring,
+        extractor=extractor.from_body,
+        matcher=judge(extractor.from_body),
+        clinical=CLINICAL_DATE,
+        options=Options(search_seconds=settings.search_seconds),
+    )
     services = Services(store, settings, extractor, page_key(ring.index_key), OPERATIONS)
     return Service(run=Runner(services).run, ready=store.ready, close=store.close, store=store)
 
 
+def judge(extract: Callable[[str, bytes], Values]) -> Callable[[Predicate, str, bytes], bool]:
+    """Return the function by which the store judges an old version: whether its body satisfies a predicate.
+
+    What an old version was linked to then is not known, so a predicate that follows links is refused
+    (Fault FORBIDDEN) rather than guessed.
+    """
+    from fhir_server.resources.codec import id_of  # noqa: PLC0415 as in open_service
+    from fhir_server.search.match import matches  # noqa: PLC0415 as in open_service
+
+    def refuse(*_link: str) -> NoReturn:
+        raise Fault(
+            Kind.FORBIDDEN, "Your rights on old versions cannot be judged; ask for the current version."
+        )
+
+    def judged(predicate: Predicate, type_: str, body: bytes) -> bool:
+        return matches(predicate, type_, id_of(body), extract(type_, body), refuse, refuse)
+
+    return judged
+
+
 def page_key(index_key: bytes) -> bytes:
-    """Derive the 32 bytes that seal page links; every worker, and the server after a restart, has the same."""
+    """Derive the 32 bytes that seal page links; every worker has the same, also after a restart."""
     return blake2b(b"page links", key=index_key[:64], digest_size=32).digest()
 
 
 def known_parameters() -> frozenset[str]:
     """Return the names of all search parameters of R4: those that a log line may show."""
-    from fhir_server.search.parameters import by_url  # noqa: PLC0415 as above
+    from fhir_server.search.parameters import by_url  # noqa: PLC0415 as in open_service
 
     return RESULT_PARAMETERS | {parameter.code for parameter in by_url().values()}
 

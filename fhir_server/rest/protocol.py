@@ -1,9 +1,11 @@
-"""uvicorn's HTTP protocol, with FHIR's words for what is not HTTP at all.
+"""uvicorn's HTTP protocol, with FHIR's words for what is not HTTP, and a limit on a request's head.
 
 Bytes that the HTTP parser refuses never reach the application, so the OperationOutcome is written here.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -11,20 +13,60 @@ from fhir_server.faults import Issue, Kind
 from fhir_server.resources.outcome import outcome
 from fhir_server.rest.negotiate import Format
 
-_BODY = outcome([Issue("error", Kind.SYNTAX.code, "These bytes are not an HTTP/1.1 request.")])
-_RESPONSE = (
-    b"HTTP/1.1 400 Bad Request\r\n"
-    b"content-type: %s; charset=utf-8\r\n"
-    b"cache-control: no-store\r\n"
-    b"content-length: %d\r\n"
-    b"connection: close\r\n\r\n" % (Format.JSON.value.encode(), len(_BODY))
-) + _BODY
+MAX_HEAD_BYTES = 64 * 1024
+"""Longest request line and header fields, in bytes; the parser itself would collect them without end."""
+
+
+def _response(status: bytes, issue: Issue) -> bytes:
+    body = outcome([issue])
+    head = (
+        b"HTTP/1.1 %s\r\ncontent-type: %s; charset=utf-8\r\ncache-control: no-store\r\n"
+        b"content-length: %d\r\nconnection: close\r\n\r\n"
+    )
+    return head % (status, Format.JSON.value.encode(), len(body)) + body
+
+
+_NOT_HTTP = _response(
+    b"400 Bad Request", Issue("error", Kind.SYNTAX.code, "These bytes are not an HTTP/1.1 request.")
+)
+_LONG_HEAD = _response(
+    b"431 Request Header Fields Too Large",
+    Issue(
+        "error",
+        Kind.TOO_LARGE.code,
+        f"Address and header fields are longer than {MAX_HEAD_BYTES} bytes; search with POST _search.",
+    ),
+)
 
 
 class FhirProtocol(HttpToolsProtocol):
-    """The httptools protocol whose own 400 is an OperationOutcome too."""
+    """The httptools protocol whose own refusals are OperationOutcomes too."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._in_head = False
+        self._head_bytes = 0
+
+    def data_received(self, data: bytes) -> None:
+        """Feed the parser; give up on a head that does not end."""
+        super().data_received(data)
+        if self._in_head:
+            self._head_bytes += len(data)
+            if self._head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
+                self.transport.write(_LONG_HEAD)
+                self.transport.close()
+
+    def on_message_begin(self) -> None:
+        """Note that a head begins."""
+        self._in_head, self._head_bytes = True, 0
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        """Note that the head is over."""
+        self._in_head = False
+        super().on_headers_complete()
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 the signature is uvicorn's
         """Answer what is not HTTP, then close the connection."""
-        self.transport.write(_RESPONSE)
+        self.transport.write(_NOT_HTTP)
         self.transport.close()

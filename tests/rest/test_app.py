@@ -23,6 +23,7 @@ from fhir_server.app import (
 )
 from fhir_server.faults import Fault, Kind
 from fhir_server.interactions.request import Reply, Request
+from fhir_server.rest.protocol import MAX_HEAD_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -265,3 +266,27 @@ async def test_bytes_that_are_not_http_get_an_outcome_too(address: tuple[str, in
     head, _, body = answer.partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 400 ")
     assert b'"OperationOutcome"' in body
+
+
+async def test_a_head_without_end_is_431(address: tuple[str, int]) -> None:
+    reader, writer = await asyncio.open_connection(*address)
+    writer.write(b"GET /fhir/Patient/1 HTTP/1.1\r\nhost: localhost\r\nx-long: ")
+    for _ in range(MAX_HEAD_BYTES // 4096 + 1):
+        writer.write(b"a" * 4096)
+        await asyncio.sleep(0.001)
+    answer = await asyncio.wait_for(reader.read(4096), 5)
+    writer.close()
+
+    assert answer.startswith(b"HTTP/1.1 431 ")
+    assert b'"OperationOutcome"' in answer
+
+
+async def test_two_requests_on_one_connection_have_a_head_each(address: tuple[str, int]) -> None:
+    reader, writer = await asyncio.open_connection(*address)
+    request = b"GET /fhir/Patient/1 HTTP/1.1\r\nhost: localhost\r\nx-long: %s\r\n\r\n" % (b"a" * 40_000)
+    for _ in range(3):
+        writer.write(request)
+        head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+        await reader.readexactly(len(b'{"resourceType":"Patient"}'))
+        assert head.startswith(b"HTTP/1.1 200 ")
+    writer.close()
