@@ -37,7 +37,8 @@ class Settings(BaseSettings):
     port: int = Field(8080, ge=1, le=65535, description="TCP port to listen on.")
     workers: int = Field(1, ge=1, le=64, description="Server processes that share the store.")
     base_url: str = Field(
-        "", description="Address that clients see, e.g. https://fhir.example.org/fhir; empty: from the request."
+        "",
+        description="Address that clients see, e.g. https://fhir.example.org/fhir; empty: from the request.",
     )
     insecure_no_auth: bool = Field(
         False, description="Development only: serve without authentication. Binds to loopback and says so."
@@ -51,10 +52,14 @@ class Settings(BaseSettings):
     max_entries: int = Field(5000, ge=1, description="Most entries in a batch or transaction.")
     max_depth: int = Field(64, ge=8, le=400, description="Deepest nesting of a resource, in levels.")
     request_seconds: float = Field(60.0, gt=0, description="Longest time for one request, in seconds.")
-    search_seconds: float = Field(5.0, gt=0, description="Longest time for one search in the store, in seconds.")
+    search_seconds: float = Field(
+        5.0, gt=0, description="Longest time for one search in the store, in seconds."
+    )
     default_count: int = Field(20, ge=1, description="Entries in a page when _count is not given.")
     max_count: int = Field(1000, ge=1, description="Most entries in a page, whatever _count asks for.")
-    max_includes: int = Field(1000, ge=1, description="Most resources that _include and _revinclude add to a page.")
+    max_includes: int = Field(
+        1000, ge=1, description="Most resources that _include and _revinclude add to a page."
+    )
     referential_integrity: bool = Field(
         False, description="Refuse to delete a resource that another one refers to (409)."
     )

@@ -141,8 +141,11 @@ class Facts:
 
 
 class Store(Protocol):
-    """The protocol. Faults: ``Fault(UNAVAILABLE)`` when the engine cannot answer, ``Fault(TOO_COSTLY)``
-    when a search outlives its limit; ``Stale`` and ``StillReferenced`` from ``commit``."""
+    """The protocol.
+
+    Faults: ``Fault(UNAVAILABLE)`` when the engine cannot answer, ``Fault(TOO_COSTLY)`` when a search outlives
+    its limit; ``Stale`` and ``StillReferenced`` from ``commit``.
+    """
 
     async def read(self, visibility: Visibility, type_: str, id_: str) -> Stored | None:
         """Return the current version, a deletion included; None when unknown or not visible."""
@@ -175,7 +178,7 @@ class Store(Protocol):
         """Look for damage: unreadable payloads, index rows that differ from their resource. [] = sound."""
 
     async def ready(self) -> bool:
-        """True when it can answer now."""
+        """Return True when it can answer now."""
 
     async def close(self) -> None:
         """Finish writes under way and release the files."""
