@@ -45,5 +45,5 @@ def environment(settings: Settings) -> dict[str, str]:
     for name in settings.model_fields_set:
         value = getattr(settings, name)
         if value is not None:
-            written[f"FHIR_{name.upper()}"] = str(value)
+            written[f"FHIR_{name.upper()}"] = str(value).lower() if isinstance(value, bool) else str(value)
     return written
