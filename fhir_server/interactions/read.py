@@ -8,7 +8,7 @@ from __future__ import annotations
 from fhir_server.faults import Fault, Kind
 from fhir_server.interactions.context import Context
 from fhir_server.interactions.request import Reply, Request
-from fhir_server.interactions.shape import shaped
+from fhir_server.interactions.shape import shape
 from fhir_server.store.api import Stored
 
 
@@ -65,7 +65,7 @@ def _is_known(request: Request, stored: Stored) -> bool:
 
 
 def _reply(context: Context, stored: Stored) -> Reply:
-    body = shaped(stored.body, context.request.parameters)
+    body = shape(context.request.parameters).of(stored.body)
     return Reply(200, body, stored.version, stored.updated, resource=_name(stored))
 
 

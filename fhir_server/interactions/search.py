@@ -13,11 +13,11 @@ from fhir_server.interactions.context import Context
 from fhir_server.interactions.include import included
 from fhir_server.interactions.pages import link, next_link, opened
 from fhir_server.interactions.request import Reply
-from fhir_server.interactions.shape import shaped
+from fhir_server.interactions.shape import Shape
 from fhir_server.resources.bundle import searchset
 from fhir_server.resources.compartment import parameters as compartment_parameters
 from fhir_server.resources.outcome import outcome
-from fhir_server.search.parse import Search, parse
+from fhir_server.search.parse import parse
 from fhir_server.search.predicate import Predicate, ReferenceIs, Where, all_of, any_of
 from fhir_server.store.api import Stored
 
@@ -62,17 +62,17 @@ async def _search(
     links = [("self", link(context.request.base, path, search.understood))]
     if page.next is not None:
         links.append(("next", next_link(context, path, scope, search.understood, page.next)))
+    shape = Shape(search.elements, search.summary)
     issues = (*search.ignored, *warnings)
     body = searchset(
         page.total,
         links,
-        [_entry(context, stored, search) for stored in page.matches],
-        [_entry(context, stored, search) for stored in extra],
+        [(_address(context, stored), shape.of(stored.body)) for stored in page.matches],
+        [(_address(context, stored), shape.of(stored.body)) for stored in extra],
         outcome(issues) if issues else None,
     )
     return Reply(200, body)
 
 
-def _entry(context: Context, stored: Stored, search: Search) -> tuple[str, bytes]:
-    full_url = f"{context.request.base}/{stored.type}/{stored.id}"
-    return full_url, shaped(stored.body, search.understood)
+def _address(context: Context, stored: Stored) -> str:
+    return f"{context.request.base}/{stored.type}/{stored.id}"
