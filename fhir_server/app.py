@@ -9,7 +9,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from fhir_server.config import Settings
 from fhir_server.faults import Fault, Kind
@@ -20,8 +20,6 @@ from fhir_server.rest.logs import configure_logging
 from fhir_server.rest.observe import RESULT_PARAMETERS
 
 if TYPE_CHECKING:
-    from fhir_server.search.predicate import Predicate
-    from fhir_server.search.values import Values
     from fhir_server.store.api import Store
 
 _LOG = logging.getLogger("fhir_server.app")
@@ -35,7 +33,7 @@ _NO_AUTH = """
 ****************************************************************************"""
 
 
-class RefusesToStart(Exception):  # noqa: N818 it reads as what happens
+class RefusesToStart(Exception):
     """The settings do not allow the server to start; the text says why and what to do."""
 
 

@@ -64,8 +64,8 @@ async def test_refuses_with_an_outcome(client: Any, method: str, target: str, st
         (b"{}", "application/x-www-form-urlencoded", "identity", 415),
         (b"{}", JSON, "br", 415),
         (b"{}", JSON, "gzip", 400),
-        (gzip.compress(b"{}")[:-4], JSON, "gzip", 400),
-        (gzip.compress(b"{}") * 2, JSON, "gzip", 400),
+        (gzip.compress(b"{}", mtime=0)[:-4], JSON, "gzip", 400),
+        (gzip.compress(b"{}", mtime=0) * 2, JSON, "gzip", 400),
         (b"", JSON, "gzip", 400),
     ],
 )
@@ -286,7 +286,7 @@ USUAL = st.sampled_from(
     below=st.booleans(),
     query=BYTES,
     headers=st.lists(st.tuples(HEADERS, st.one_of(BYTES, USUAL)), max_size=5),
-    body=st.one_of(BYTES, st.just(b'{"resourceType":"Patient"}'), st.just(gzip.compress(b"{}"))),
+    body=st.one_of(BYTES, st.just(b'{"resourceType":"Patient"}'), st.just(gzip.compress(b"{}", mtime=0))),
 )
 def test_no_request_whatever_gets_500_or_an_error_without_an_outcome(
     client_with: Callable[..., Any],
