@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer.main
@@ -58,9 +59,20 @@ def test_the_readme_names_the_two_commands() -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_fhir_server_command_that_a_page_names_exists(page: Path) -> None:
-    known = set(typer.main.get_command(app).commands)  # type: ignore[attr-defined] # a group has commands
+    group: Any = typer.main.get_command(app)
 
-    assert set(re.findall(r"\bfhir-server ([a-z]+)", code(page))) <= known
+    assert set(re.findall(r"\bfhir-server ([a-z]+)", code(page))) <= group.commands.keys()
+
+
+def test_every_command_and_every_option_of_load_is_on_the_page_of_the_command_line() -> None:
+    page = (ROOT / "docs/command-line.md").read_text(encoding="utf-8")
+    group: Any = typer.main.get_command(app)
+    keys = group.commands["keys"]
+    names = [*group.commands.keys() - {"keys"}, *(f"keys {name}" for name in keys.commands)]
+
+    assert [name for name in names if f"`fhir-server {name}`" not in page] == []
+    options = [option for parameter in group.commands["load"].params for option in parameter.opts]
+    assert [option for option in options if option.startswith("--") and option not in page] == []
 
 
 def test_every_make_target_explains_itself_and_is_phony() -> None:
