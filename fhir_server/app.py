@@ -9,7 +9,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from fhir_server.config import Settings
 from fhir_server.faults import Fault, Kind
@@ -20,6 +20,8 @@ from fhir_server.rest.logs import configure_logging
 from fhir_server.rest.observe import RESULT_PARAMETERS
 
 if TYPE_CHECKING:
+    from fhir_server.search.predicate import Predicate
+    from fhir_server.search.values import Values
     from fhir_server.store.api import Store
 
 _LOG = logging.getLogger("fhir_server.app")
