@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from fhir_server.demo import PATIENTS, UNTIL, bundles
 from fhir_server.demo.codes import ID_CARD, INSURANCE_CARD
 from fhir_server.demo.people import check_digit, id_number
+from fhir_server.validation import errors
 
 Tree = dict[str, Any]
 ENCODE = msgspec.json.Encoder(decimal_format="number").encode
@@ -121,6 +122,15 @@ def test_no_bundle_creates_the_same_institution_twice() -> None:
 
 def test_every_entry_is_valid_by_an_independent_r4_validator() -> None:
     issues = {name: fhirkit.validate(ENCODE(bundle)) for name, bundle in BUNDLES.items()}
+
+    assert {name: found for name, found in issues.items() if found} == {}
+
+
+def test_every_entry_is_valid_by_the_servers_own_validation() -> None:
+    issues = {
+        name: [issue for each in resources(bundle) for issue in errors(each)]
+        for name, bundle in BUNDLES.items()
+    }
 
     assert {name: found for name, found in issues.items() if found} == {}
 
