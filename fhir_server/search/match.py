@@ -181,7 +181,7 @@ def number_is(test: NumberIs, lo: float, hi: float) -> bool:  # noqa: PLR0911 - 
 
 
 def sort_key(id_: str, values: Values, sort: Sort) -> SortKey:
-    """Return what a resource is ordered by: its least value ascending, its greatest descending, or None.
+    """Return what a resource is ordered by: its least value ascending, its greatest descending; None without.
 
     Spans (dates, Ranges) count by where they begin; strings folded; tokens by code; references by target.
     """
@@ -201,7 +201,7 @@ def sort_key(id_: str, values: Values, sort: Sort) -> SortKey:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """One page as :class:`Catalog` finds it: ids in order, their number in all, where the next page starts."""
+    """One page as :class:`Catalog` finds it: ids in order, their number in all, where the next starts."""
 
     ids: tuple[str, ...]
     total: int | None

@@ -16,7 +16,7 @@ SortKey: TypeAlias = int | float | str | None
 
 @dataclass(frozen=True, slots=True)
 class Sort:
-    """Order by ``param``: ascending a resource's least value counts, descending its greatest; missing is least.
+    """Order by ``param``: ascending by a resource's least value, descending by its greatest; none is least.
 
     A span (Period, Range) counts by where it begins.
     """
