@@ -119,31 +119,27 @@ class Loader:
             self._refuse(source, where and f"after {where}", unread)
 
     def _steps(self, source: Source, piece: Piece, done: Ranges) -> Iterator[tuple[int, list[Step]]]:
+        """Yield (bytes reached, steps) of one piece; the entries of a file that is one Bundle are positions."""
         alone = not piece.where
         if not alone and piece.position in done:
             self.report.already += 1
             return
         try:
             tree = self._decode(piece.content) if isinstance(piece.content, bytes) else piece.content
-            if is_transaction(tree):
-                yield piece.reached, [Step(piece.position, piece.where, tree)]
-                return
-            found = entries(tree)
+            found = [("", tree)] if is_transaction(tree) else entries(tree)
         except Fault as fault:
             self._refuse(source, piece.where, fault)
             return
         if not alone:
-            if found:
-                steps = [Step(piece.position, _place(piece.where, where), entry) for where, entry in found]
+            steps = [Step(piece.position, _place(piece.where, where), entry) for where, entry in found]
+            if steps:
                 yield piece.reached, steps
             return
-        # A file that is one Bundle: its entries are the positions.
         for position, (where, entry) in enumerate(found, 1):
             if position in done:
                 self.report.already += 1
             else:
-                reached = piece.reached * position // len(found)
-                yield reached, [Step(position, where, entry)]
+                yield piece.reached * position // len(found), [Step(position, where, entry)]
 
     async def _finish(self, source: Source, job: Job) -> None:
         """Run one job, note what became of it, and journal it when all of it went in."""

@@ -169,6 +169,20 @@ def test_a_second_load_of_the_same_files_sends_nothing(house: House, tmp_path: P
     assert "2 pieces were loaded before" in ended.out
 
 
+def test_a_transaction_is_not_run_twice_when_the_end_of_its_file_was_not_noted(
+    house: House, tmp_path: Path
+) -> None:
+    path = write(tmp_path / "t.json", transaction(patient(1)))
+    house.load(path)
+    journal = house.data / "load.journal"
+    lines = journal.read_bytes().splitlines(keepends=True)
+    journal.write_bytes(b"".join(lines[:-1]))
+
+    house.load(path)
+
+    assert ids(house) == ["p1"]
+
+
 def test_again_forgets_what_was_loaded(house: House, tmp_path: Path) -> None:
     path = write(tmp_path / "a.json", patient(1))
     house.load(path)
