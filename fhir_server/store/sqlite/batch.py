@@ -78,6 +78,7 @@ class Batch:
     _added: dict[str, list[Row]] = field(default_factory=lambda: defaultdict(list))
     _removed: dict[str, list[Row]] = field(default_factory=lambda: defaultdict(list))
     _moved: list[Row] = field(default_factory=list)
+    _several: set[int] = field(default_factory=set)
     _staged: set[int] = field(default_factory=set)
     _next_sk: dict[int, int] = field(default_factory=dict)
     _next_rk: int = 0
@@ -112,11 +113,15 @@ class Batch:
         if units := {row[:2] for row in self._added.get("quantity", ())}:
             plain = sorted((p & ~1, u) for p, u in units)
             self.connection.executemany("INSERT OR IGNORE INTO unit VALUES(?, ?)", plain)
+        if self._several:
+            rows = sorted((p,) for p in self._several)
+            self.connection.executemany("INSERT OR IGNORE INTO several VALUES(?)", rows)
         if self._moved:
             self.connection.executemany("UPDATE head SET ver=?, upd=?, rk=?, state=? WHERE sk=?", self._moved)
         self._added.clear()
         self._removed.clear()
         self._moved.clear()
+        self._several.clear()
         self._staged.clear()
 
     def _insert(self, table: str, rows: Sequence[Row]) -> None:
@@ -220,6 +225,7 @@ class Batch:
         method = METHODS.index(change.method)
         self._added["version"].append((rk, sk, change.version, change.updated, method, payload))
         _spread(self._added, gained, sk)
+        self._several.update(_repeated(new))
         _spread(self._removed, lost, sk)
         self._staged.add(item.digest)
 
@@ -254,6 +260,12 @@ def _spread(to: dict[str, list[Row]], rows: Rows, sk: int) -> None:
         some: Iterable[Row] = getattr(rows, table)
         if some:
             to[table].extend(with_sk(table, some, sk))
+
+
+def _repeated(rows: Rows) -> set[int]:
+    """Return the date parameters that have several values: ``ref.x`` cannot order their resources."""
+    odd = [row[0] for row in rows.date if row[0] & 1]
+    return {p - 1 for p in odd if odd.count(p) > 1} if len(odd) > 1 else set()
 
 
 def _insertion(table: str, size: int) -> str:

@@ -43,9 +43,9 @@ class Searcher:
             return self._by_creation(query, driven)
         if len(query.sort) == 1:
             param = query.sort[0].param
-            if driven.driver and driven.driver.target and self.clinical.get(query.type) == param:
-                return self._by_clinical_date(query, driven, driven.driver.target)
             p = self.compiler.names.param_number(self.compiler.connection, query.type, param)
+            if driven.driver and driven.driver.target and self._is_clinical_date(query.type, param, p):
+                return self._by_clinical_date(query, driven, driven.driver.target)
             if p is not None and self._has_rows("date", p) and not self._few(driven, _SORTED_AT_ONCE):
                 return self._by_date_index(query, driven, p)
         return self._by_keys(query, driven)
@@ -62,6 +62,13 @@ class Searcher:
         rows = self.compiler.rows(type_, where)
         statement = f"SELECT DISTINCT sk FROM ({rows.text}) LIMIT ?"
         return [row[0] for row in self.compiler.connection.execute(statement, (*rows.args, count))]
+
+    def _is_clinical_date(self, type_: str, param: str, p: int | None) -> bool:
+        """Tell whether ``ref.x`` is the sort key: the one date of its parameter, in every resource."""
+        if p is None or self.clinical.get(type_) != param:
+            return False
+        found = self.compiler.connection.execute("SELECT 1 FROM several WHERE p=?", (p,))
+        return found.fetchone() is None
 
     def _has_rows(self, table: str, p: int) -> bool:
         statement = f"SELECT 1 FROM {table} WHERE p IN (?, ?) LIMIT 1"
@@ -122,7 +129,7 @@ class Searcher:
             found = self._without_date(query, tests, p, wanted)
         if not (down and among_missing) and len(found) < wanted:
             start = None if among_missing else query.after
-            parts = [self._with_date(query.type, tests, twin, start, (down, wanted)) for twin in (p, p | 1)]
+            parts = [self._with_date(tests, twin, start, (down, wanted)) for twin in (p, p | 1)]
             ordered = heapq.merge(*parts, key=lambda match: (match[1], match[0]), reverse=down)
             found += [match for match, _ in zip(ordered, range(wanted - len(found)), strict=False)]
         if down and len(found) < wanted:
@@ -130,7 +137,7 @@ class Searcher:
         return found
 
     def _with_date(
-        self, type_: str, tests: Sequence[Conjunct], p: int, start: Position | None, page: tuple[bool, int]
+        self, tests: Sequence[Conjunct], p: int, start: Position | None, page: tuple[bool, int]
     ) -> list[Match]:
         down, count = page
         word, sign = ("DESC", "<") if down else ("ASC", ">")

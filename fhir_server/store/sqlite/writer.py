@@ -123,8 +123,7 @@ class Writer:
             outcomes.clear()
             draft = Draft(self._names, connection)
             batch = Batch(connection, draft, self._tools)
-            for commit in commits:
-                outcomes.append((None, _add(batch, commit)))
+            outcomes.extend((None, _add(batch, commit)) for commit in commits)
             batch.flush()
             return draft
 

@@ -1,0 +1,90 @@
+"""Resources made for the stores' tests: their searchable values stand in their bodies as plain data.
+
+What a store is given here has nothing to do with FHIR's elements, so that its contract is tested by itself.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from fhir_server.crypto.keys import KeyRing
+from fhir_server.search.match import matches
+from fhir_server.search.predicate import Predicate
+from fhir_server.search.values import Values
+from fhir_server.search.visibility import Visibility
+from fhir_server.store.api import Change, Method
+from fhir_server.store.sqlite.store import Options, SqliteStore
+
+ALL = Visibility.everything("test")
+
+
+class _Dated(dict[str, str]):
+    """Every type has a clinical date, the parameter ``date``."""
+
+    def get(self, key: str, default: Any = None) -> Any:
+        return "date" if key else default
+
+
+CLINICAL = _Dated()
+
+
+def values_of(raw: dict[str, Any]) -> Values:
+    """Build Values from ``{"tokens": [[param, system, code], …], …, "clinical": ms}``."""
+    values = Values()
+    for kind in ("tokens", "strings", "dates", "numbers", "quantities", "references", "uris"):
+        getattr(values, kind).extend(tuple(row) for row in raw.get(kind, ()))
+    values.clinical = raw.get("clinical")
+    return values
+
+
+def extractor(type_: str, body: bytes) -> Values:
+    """Read the values that :func:`change` wrote."""
+    tree = json.loads(body)
+    assert tree["resourceType"] == type_
+    return values_of(tree.get("values", {}))
+
+
+def matcher(predicate: Predicate, type_: str, body: bytes) -> bool:
+    """Match one body by itself: it refers to nothing that exists."""
+    id_ = json.loads(body)["id"]
+    return matches(predicate, type_, id_, extractor(type_, body), lambda *_: None, lambda *_: ())
+
+
+def change(
+    type_: str,
+    id_: str,
+    version: int = 1,
+    method: Method = "PUT",
+    *,
+    updated: int | None = None,
+    text: str = "",
+    **raw: Any,
+) -> Change:
+    """Make a change whose body holds ``text`` and the values ``raw``."""
+    updated = 1_000 * version if updated is None else updated
+    if method == "DELETE":
+        return Change(type_, id_, version, updated, method, b"", None)
+    tree = {"resourceType": type_, "id": id_, "meta": {"versionId": str(version)}, "text": text, "values": raw}
+    body = json.dumps(tree, ensure_ascii=False, separators=(",", ":")).encode()
+    return Change(type_, id_, version, updated, method, body, values_of(raw))
+
+
+async def put(store: Any, *changes: Change) -> None:
+    """Commit changes together."""
+    await store.commit([store.prepare(each) for each in changes])
+
+
+def open_sqlite(folder: Path, suite: str = "standard", **options: Any) -> SqliteStore:
+    """Open the SQLite store in ``folder``, making it and its keys when there are none."""
+    keys = folder / "keys"
+    ring = KeyRing.load(keys) if keys.exists() else KeyRing.create(keys, suite)
+    return SqliteStore.open(
+        folder / "data",
+        ring,
+        extractor=extractor,
+        matcher=matcher,
+        clinical=CLINICAL,
+        options=Options(**{"threads": 2, **options}),
+    )

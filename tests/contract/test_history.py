@@ -1,0 +1,91 @@
+"""What history promises: every version once, newest first, exact totals, times as asked."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from tests.contract.store_world import ALL, change, put
+
+from fhir_server.search.predicate import TokenIs, Where
+from fhir_server.search.visibility import Visibility
+from fhir_server.store.api import HistoryQuery
+
+
+@pytest.fixture
+async def told(store: Any) -> Any:
+    """Two patients and a group: a1 at 10, b1 at 20, a2 at 30, g1 at 40, a3 (deleted) at 50, b2 at 60."""
+    is_open = [["label", "s", "open"]]
+    await put(store, change("Patient", "a", 1, updated=10, tokens=is_open))
+    await put(store, change("Patient", "b", 1, updated=20))
+    await put(store, change("Patient", "a", 2, updated=30))
+    await put(store, change("Group", "g", 1, updated=40, tokens=is_open))
+    await put(store, change("Patient", "a", 3, "DELETE", updated=50))
+    await put(store, change("Patient", "b", 2, updated=60, tokens=is_open))
+    return store
+
+
+async def walk(store: Any, visibility: Visibility = ALL, **query: Any) -> list[str]:
+    """Read all pages of two and check that each tells the same total."""
+    seen: list[str] = []
+    before, total = None, None
+    while True:
+        page = await store.history(visibility, HistoryQuery(**{"type": None, "count": 2, **query}, before=before))
+        seen += [f"{each.id}{each.version}" for each in page.versions]
+        assert total in (None, page.total)
+        total, before = page.total, page.next
+        if before is None:
+            assert total == len(seen)
+            return seen
+
+
+async def test_tells_all_versions_newest_first(told: Any) -> None:
+    assert await walk(told) == ["b2", "a3", "g1", "a2", "b1", "a1"]
+    assert await walk(told, type="Patient") == ["b2", "a3", "a2", "b1", "a1"]
+    assert await walk(told, type="Patient", id="a") == ["a3", "a2", "a1"]
+    assert await walk(told, type="Group", id="g") == ["g1"]
+
+
+async def test_tells_nothing_of_what_never_was(told: Any) -> None:
+    assert await walk(told, type="Device") == []
+    assert await walk(told, type="Patient", id="nobody") == []
+
+
+async def test_since_includes_its_instant(told: Any) -> None:
+    assert await walk(told, since=40) == ["b2", "a3", "g1"]
+    assert await walk(told, since=41) == ["b2", "a3"]
+    assert await walk(told, type="Patient", since=30) == ["b2", "a3", "a2"]
+    assert await walk(told, since=61) == []
+
+
+async def test_at_tells_what_was_current_at_some_time_within(told: Any) -> None:
+    assert await walk(told, at=(25, 25)) == ["b1", "a1"]
+    assert await walk(told, at=(25, 30)) == ["a2", "b1", "a1"]
+    assert await walk(told, at=(30, 35)) == ["a2", "b1"]
+    assert await walk(told, at=(70, 80)) == ["b2", "a3", "g1"]
+    assert await walk(told, at=(0, 9)) == []
+
+
+async def test_judges_every_version_by_its_own_content_and_a_deletion_by_what_it_deleted(told: Any) -> None:
+    only_open = Visibility("test", default=Where("label", TokenIs("s", "open")))
+    only_closed = Visibility("test", default=Where("label", TokenIs("s", "closed")))
+
+    assert await walk(told, only_open) == ["b2", "g1", "a1"]
+    assert await walk(told, only_open, type="Patient") == ["b2", "a1"]
+    assert await walk(told, only_closed) == []
+
+
+async def test_a_page_of_none_still_counts(told: Any) -> None:
+    page = await told.history(ALL, HistoryQuery(None, count=0))
+
+    assert (page.versions, page.total, page.next) == ([], 6, None)
+
+
+async def test_reads_the_bytes_of_an_old_version(told: Any) -> None:
+    old = await told.read_version(ALL, "Patient", "a", 1)
+    gone = await told.read_version(ALL, "Patient", "a", 3)
+
+    assert old.body == change("Patient", "a", 1, updated=10, tokens=[["label", "s", "open"]]).body
+    assert gone.deleted
+    assert await told.read_version(ALL, "Patient", "a", 4) is None
+    assert await told.read_version(ALL, "Patient", "a", 0) is None
