@@ -4,7 +4,6 @@ import os
 from typing import Annotated
 
 import typer
-import uvicorn
 
 from fhir_server.cli import parts
 from fhir_server.cli.options import DataOption, KeysOption, environment, err, read_settings
@@ -61,6 +60,8 @@ def _authority(settings: Settings) -> str:
 
 
 def _listen(settings: Settings) -> None:
+    import uvicorn  # noqa: PLC0415 - late, as in parts.py
+
     from fhir_server.app import uvicorn_options  # noqa: PLC0415 - late, as in parts.py
 
     try:

@@ -119,7 +119,7 @@ class Loader:
             self._refuse(source, where and f"after {where}", unread)
 
     def _steps(self, source: Source, piece: Piece, done: Ranges) -> Iterator[tuple[int, list[Step]]]:
-        """Yield (bytes reached, steps) of one piece; the entries of a file that is one Bundle are positions."""
+        """Yield (bytes reached, steps) of a piece; in a file that is one Bundle, entries are positions."""
         alone = not piece.where
         if not alone and piece.position in done:
             self.report.already += 1
