@@ -33,7 +33,15 @@ from fhir_server.rest.negotiate import accepts_gzip
 from fhir_server.rest.observe import RESULT_PARAMETERS, Exchange, Observer
 from fhir_server.rest.percent import parse_query
 from fhir_server.rest.probes import PATHS, Probes
-from fhir_server.rest.respond import fault_reply, headers_of, messages, packed, probe_messages, rendered
+from fhir_server.rest.respond import (
+    Messages,
+    fault_reply,
+    headers_of,
+    messages,
+    packed,
+    probe_messages,
+    rendered,
+)
 from fhir_server.rest.routes import BASE_PATH, Target, allowed, match
 
 if TYPE_CHECKING:
@@ -117,7 +125,18 @@ class Rest:
             return False
         return True
 
-    async def _respond(self, call: _Call) -> tuple[Message, Message]:
+    async def _respond(self, call: _Call) -> Messages:
+        try:
+            return await self._answer(call)
+        except Disconnected:
+            raise
+        except Exception as error:  # noqa: BLE001 the outermost guard: a 500 with an OperationOutcome
+            reply = _unexpected(call, error)
+            headers = headers_of(reply, call.base, call.exchange.request_id.encode())
+            head = call.scope["method"] == "HEAD"
+            return messages(reply.status, headers, reply.body, format_=PLAIN.format, head=head)
+
+    async def _answer(self, call: _Call) -> Messages:
         head = call.scope["method"] == "HEAD"
         request_id = call.exchange.request_id.encode()
         if call.path in PATHS and call.scope["method"] in _SAFE:
@@ -125,31 +144,25 @@ class Rest:
             call.exchange.interaction = answer.name
             return probe_messages(answer, request_id, head=head)
         reply = await self._reply(call)
-        try:
-            headers = headers_of(reply, call.base, request_id)
-            body = rendered(reply.body, call.how.format, pretty=call.how.pretty)
-        except Exception as error:  # noqa: BLE001 a reply that cannot be written is our mistake, never silence
-            reply, call.how = _unexpected(call, error), PLAIN
-            headers, body = headers_of(reply, call.base, request_id), reply.body
+        headers = headers_of(reply, call.base, request_id)
+        body = rendered(reply.body, call.how.format, pretty=call.how.pretty)
         encodings = call.fields.get(b"accept-encoding")
         if encodings is not None and accepts_gzip(encodings):
             body = await packed(body, headers)
         return messages(reply.status, headers, body, format_=call.how.format, head=head)
 
     async def _reply(self, call: _Call) -> Reply:
-        """Return the runner's reply, or the reply that tells of a fault."""
+        """Return the runner's reply, or the reply that tells of a fault or of a timeout."""
         call.how = preferred(call.fields)
         try:
             async with asyncio.timeout(self._seconds) as limit:
                 return await self._interact(call)
         except Fault as fault:
             return fault_reply(fault)
-        except Disconnected:
-            raise
-        except Exception as error:  # noqa: BLE001 the outermost guard: a 500 with an OperationOutcome
-            if isinstance(error, TimeoutError) and limit.expired():
+        except TimeoutError:
+            if limit.expired():
                 return fault_reply(_timed_out(call.scope["method"], self._seconds))
-            return _unexpected(call, error)
+            raise
 
     async def _interact(self, call: _Call) -> Reply:
         if self._draining:

@@ -19,7 +19,7 @@ _IDENTITY = frozenset({b"", b"identity"})
 _GZIP = frozenset({b"gzip", b"x-gzip"})
 
 
-class Disconnected(Exception):  # noqa: N818 it reads as what happened
+class Disconnected(Exception):
     """The client went away before its request was complete; there is nobody to answer."""
 
 

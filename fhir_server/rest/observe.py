@@ -47,6 +47,8 @@ RESULT_PARAMETERS = frozenset(
 )
 """Parameters of every type. https://hl7.org/fhir/R4/search.html#Summary"""
 
+# Asked every few seconds by whatever watches the server; worth a line only when something is wrong.
+_QUIET = frozenset({"health", "metrics"})
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 
 
@@ -100,6 +102,8 @@ class Observer:
             histogram = self._histograms[exchange.interaction] = self._seconds.labels(exchange.interaction)
         histogram.observe(exchange.seconds)
         level = logging.ERROR if exchange.status >= 500 else logging.INFO
+        if level == logging.INFO and exchange.interaction in _QUIET:
+            level = logging.DEBUG
         if ACCESS_LOG.isEnabledFor(level):
             self._log(level, exchange)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import dataclass, field
+from datetime import UTC
 from typing import TYPE_CHECKING, Any, cast
 
 import httpx
@@ -17,6 +18,7 @@ from fhir_server.app import (
     Service,
     check_start,
     create_app,
+    judge,
     known_parameters,
     page_key,
     uvicorn_options,
@@ -24,6 +26,8 @@ from fhir_server.app import (
 from fhir_server.faults import Fault, Kind
 from fhir_server.interactions.request import Reply, Request
 from fhir_server.rest.protocol import MAX_HEAD_BYTES
+from fhir_server.search.extract import Extractor
+from fhir_server.search.predicate import EVERYTHING, Chain, IdIn, TokenIs, Where
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -216,6 +220,25 @@ async def test_a_websocket_is_refused(settings: Callable[..., Settings]) -> None
     await create_app(settings(), FakeParts().open)({"type": "websocket"}, receive, send)
 
     assert [message["type"] for message in sent] == ["websocket.close"]
+
+
+def test_old_versions_are_judged_by_their_own_content() -> None:
+    judged = judge(Extractor(UTC).from_body)
+    body = b'{"resourceType":"Patient","id":"1","gender":"male"}'
+
+    assert judged(Where("gender", TokenIs(None, "male")), "Patient", body)
+    assert not judged(Where("gender", TokenIs(None, "female")), "Patient", body)
+    assert judged(IdIn(frozenset({"1"})), "Patient", body)
+
+
+def test_what_an_old_version_was_linked_to_is_refused_not_guessed() -> None:
+    judged = judge(Extractor(UTC).from_body)
+    body = b'{"resourceType":"Observation","id":"1","subject":{"reference":"Patient/1"}}'
+
+    with pytest.raises(Fault) as refused:
+        judged(Chain("subject", "Patient", EVERYTHING), "Observation", body)
+
+    assert refused.value.kind is Kind.FORBIDDEN
 
 
 def test_the_page_key_is_stable_and_its_own() -> None:

@@ -87,6 +87,17 @@ async def test_nothing_personal_reaches_the_log_whatever_goes_wrong(client: Any,
     assert not [word for word in PERSONAL if word.lower() in log.getvalue().lower()]
 
 
+async def test_probes_are_quiet_until_something_is_wrong(client: Any, log: io.StringIO) -> None:
+    logging.getLogger().setLevel(logging.INFO)
+    await client("GET", "/health/ready")
+    await client("GET", "/metrics")
+    assert lines(log) == []
+
+    client.is_ready = False
+    await client("GET", "/health/ready")
+    assert [(line["interaction"], line["status"]) for line in lines(log)] == [("health", 503)]
+
+
 async def test_a_failure_is_logged_with_its_stack_and_request_id(client: Any, log: io.StringIO) -> None:
     async def fail(_request: Request) -> Reply:
         raise ValueError("张伟")

@@ -187,6 +187,17 @@ async def test_a_reply_that_cannot_be_written_is_500_too(client: Any) -> None:
     assert (response.status, "set-cookie" in response.headers) == (500, False)
 
 
+async def test_a_reply_that_is_no_json_cannot_be_written_as_xml_and_is_500_in_json(client: Any) -> None:
+    async def broken(_request: Request) -> Reply:
+        return Reply(200, b'{"resourceType":')
+
+    client.answer = broken
+
+    response = await client("GET", "/fhir/Patient/1", accept="application/fhir+xml")
+
+    assert (response.status, response.outcome["code"]) == (500, "exception")
+
+
 async def test_a_timeout_is_503_and_a_write_is_told_to_look_first(client_with: Callable[..., Any]) -> None:
     client = client_with(request_seconds=0.02)
 
