@@ -64,7 +64,8 @@ def test_reads_primitives_by_their_types() -> None:
     tree = decode_xml(
         f'<Observation {FHIR}><status value="final"/><valueQuantity><value value="1.10"/></valueQuantity>'
         '<component><code/><valueBoolean value="true"/></component><component><code/>'
-        '<valueInteger value="-7"/></component><component><code/><valueQuantity><value value="1e2"/></valueQuantity></component>'
+        '<valueInteger value="-7"/></component><component><code/><valueQuantity><value value="1e2"/>'
+        "</valueQuantity></component>"
         '<component><code/><valueString value="7"/></component></Observation>'.encode()
     )
 
@@ -101,7 +102,8 @@ def test_reads_ids_and_extensions_of_primitives_into_the_underscore_property() -
 def test_reads_contained_resources_and_bundle_entries() -> None:
     tree = decode_xml(
         f'<Bundle {FHIR}><type value="collection"/><entry><resource><Patient><contained><Basic>'
-        '<id value="b"/><code/></Basic></contained><active value="false"/></Patient></resource></entry></Bundle>'.encode()
+        '<id value="b"/><code/></Basic></contained><active value="false"/></Patient></resource>'
+        "</entry></Bundle>".encode()
     )
 
     assert tree["entry"] == [
