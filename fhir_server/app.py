@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -32,7 +33,8 @@ _NO_AUTH = """
 *  Every program on this machine can read, change and delete every record. *
 *  For development with invented data only. Never put real records in it,  *
 *  never forward its port to another machine.                              *
-****************************************************************************"""
+****************************************************************************
+"""
 
 
 class RefusesToStart(Exception):
@@ -152,7 +154,9 @@ class App:
 
     async def start(self) -> None:
         """Open the service. Raises what its parts raise."""
-        _LOG.warning(_NO_AUTH)
+        # For a person's eyes, so not as a JSON line, in which it would be one line among others.
+        sys.stderr.write(_NO_AUTH)
+        _LOG.warning("The server runs without authentication")
         service = self._service = await self._parts(self._settings)
         self._rest = Rest(self._settings, service.run, service.ready, known_parameters())
 

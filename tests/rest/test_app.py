@@ -115,11 +115,10 @@ def http(app: App) -> httpx.AsyncClient:
 
 
 async def test_warns_loudly_then_opens_serves_and_closes(
-    settings: Callable[..., Settings], caplog: pytest.LogCaptureFixture
+    settings: Callable[..., Settings], capsys: pytest.CaptureFixture[str]
 ) -> None:
     parts = FakeParts()
     app = create_app(settings(), parts.open)
-    logging.getLogger().addHandler(caplog.handler)  # create_app() replaced the handlers
     lifespan = Lifespan(app)
 
     started = await lifespan.start()
@@ -130,8 +129,9 @@ async def test_warns_loudly_then_opens_serves_and_closes(
     assert started == {"type": "lifespan.startup.complete"}
     assert stopped == {"type": "lifespan.shutdown.complete"}
     assert parts.events == ["open", "read", "done", "close"]
-    assert "WITHOUT AUTHENTICATION" in caplog.text
-    assert caplog.text.count("\n*") > 3
+    said = capsys.readouterr().err
+    assert "WITHOUT AUTHENTICATION" in said
+    assert said.count("\n*") > 3
 
 
 async def test_running_requests_finish_new_ones_get_503_and_the_store_closes_last(
