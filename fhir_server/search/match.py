@@ -213,12 +213,14 @@ class Catalog:
 
     def __init__(self, entries: Iterable[tuple[str, str, Values]] = ()) -> None:
         self._entries: dict[tuple[str, str], Values] = {}
+        self._ordinals: dict[tuple[str, str], int] = {}
         for type_, id_, values in entries:
             self.put(type_, id_, values)
 
     def put(self, type_: str, id_: str, values: Values) -> None:
-        """Create a resource, or update one, which keeps its place."""
+        """Create a resource, or update one; it keeps the place of its first creation, even after deletion."""
         self._entries[type_, id_] = values
+        self._ordinals.setdefault((type_, id_), len(self._ordinals))
 
     def remove(self, type_: str, id_: str) -> None:
         """Delete a resource."""
@@ -229,8 +231,9 @@ class Catalog:
         joined = visibility.restrict(type_, where)
         return [
             id_
-            for (named, id_), values in self._entries.items()
-            if named == type_ and matches(joined, type_, id_, values, self._resolve, self._referrers)
+            for named, id_ in sorted(self._entries, key=self._ordinals.__getitem__)
+            if named == type_
+            and matches(joined, type_, id_, self._entries[named, id_], self._resolve, self._referrers)
         ]
 
     def search(self, visibility: Visibility, query: Query) -> Found:
@@ -240,8 +243,7 @@ class Catalog:
         of a position is the ordinal of the resource's creation.
         """
         ids = self.matching(visibility, query.type, query.where)
-        ordinals = {key: number for number, key in enumerate(self._entries)}
-        placed = [(self._position(query, id_, ordinals[query.type, id_]), id_) for id_ in ids]
+        placed = [(self._position(query, id_), id_) for id_ in ids]
         if query.after is None:
             ordered = _ordered(query.sort, placed)
         else:
@@ -256,9 +258,10 @@ class Catalog:
             next=page[-1][0] if more else None,
         )
 
-    def _position(self, query: Query, id_: str, ordinal: int) -> Position:
-        values = self._entries[query.type, id_]
-        return Position(tuple(sort_key(id_, values, sort) for sort in query.sort), ordinal)
+    def _position(self, query: Query, id_: str) -> Position:
+        key = query.type, id_
+        keys = tuple(sort_key(id_, self._entries[key], sort) for sort in query.sort)
+        return Position(keys, self._ordinals[key])
 
     def _resolve(self, type_: str, id_: str) -> Values | None:
         return self._entries.get((type_, id_))
