@@ -17,9 +17,10 @@ _MET = {True: "yes", False: "**no**", None: ""}
 
 def markdown(results: dict[str, Any]) -> str:
     """Return the results as a table with a sentence that says where they come from."""
+    commit = (results["commit"] or "unknown")[:12]
+    machine = f"with Python {results['python']} on {results['cpus']} cores ({results['system']})"
     lines = [
-        f"Measured on {results['date'][:10]} at commit `{(results['commit'] or 'unknown')[:12]}` "
-        f"with Python {results['python']} on {results['cpus']} cores ({results['system']}).",
+        f"Measured on {results['date'][:10]} at commit `{commit}` {machine}.",
         "",
         "| figure | value | peer | ratio | unit | aim | met |",
         "|---|--:|--:|--:|---|---|---|",

@@ -49,6 +49,9 @@ def main(words: list[str] | None = None) -> int:
     except (StartError, LoadError, AnswerError) as error:
         console.print(f"Not measured: {error}", style="red", markup=False)
         return 1
+    except KeyboardInterrupt:
+        console.print("Stopped. A large store goes on where it stopped when it is run again.")
+        return 1
     return 0
 
 
