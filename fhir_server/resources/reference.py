@@ -106,8 +106,8 @@ def links(tree: dict[str, Any]) -> Iterator[Place]:
 class Links:
     """Every literal reference of one resource, to be written under one mapping after another.
 
-    Each :meth:`rewrite` starts from what the resource said at first, so that a second mapping is not applied on
-    top of the first. Besides :func:`links` these are each ``href`` of an ``a`` and ``src`` of an ``img`` in
+    Each :meth:`rewrite` starts from what the resource said at first, so that a second mapping is not applied
+    on top of the first. Besides :func:`links` these are each ``href`` of an ``a`` and ``src`` of an ``img`` in
     narratives. ``texts``: all that is said, each once. ``references``: those said in a Reference.reference.
     """
 
@@ -115,7 +115,7 @@ class Links:
 
     def __init__(self, tree: dict[str, Any]) -> None:
         places, narratives = _places(tree)
-        self._places = [(container, key, container[key]) for container, key in places]  # type: ignore[index,call-overload]
+        self._places = [(container, key, container[key]) for container, key in places]  # type: ignore[index]
         self._narratives = [(narrative, narrative["div"]) for narrative in narratives]
         self.references = {text for _, key, text in self._places if key == "reference"}
         self.texts = {text for _, _, text in self._places}
@@ -126,7 +126,7 @@ class Links:
         """Write in place what ``mapping`` gives for each text; where it gives None the first text stands."""
         for container, key, text in self._places:
             new = mapping(text)
-            container[key] = text if new is None else new  # type: ignore[index,call-overload]
+            container[key] = text if new is None else new  # type: ignore[index]
         for narrative, html in self._narratives:
             narrative["div"] = _rewrite_html(html, mapping)
 
