@@ -11,6 +11,7 @@ from types import MappingProxyType
 from fhir_server.faults import Fault, Kind
 from fhir_server.resources.types import RESOURCE_TYPES
 from fhir_server.search import terms
+from fhir_server.search.bindings import implied_systems
 from fhir_server.search.fold import fold
 from fhir_server.search.parameters import Parameter, UnknownParameter, parameters, resolve, shown
 from fhir_server.search.predicate import (
@@ -21,6 +22,7 @@ from fhir_server.search.predicate import (
     IdIn,
     Predicate,
     Present,
+    TokenIs,
     Where,
     any_of,
     negate,
@@ -71,7 +73,7 @@ def _criterion(
     code, _, modifier = head.partition(":")
     parameter = searchable(type_, code)
     if not chained:
-        return _term(parameter, modifier, value, options)
+        return _term(type_, parameter, modifier, value, options)
     types = _chained_types(parameter, modifier, rest)
     ways = [
         (target, _criterion(target, rest, value, options, hops - 1, alternatives // len(types)))
@@ -128,7 +130,7 @@ def _chained_types(parameter: Parameter, named: str, rest: str) -> tuple[str, ..
     return types
 
 
-def _term(parameter: Parameter, modifier: str, value: str, options: Options) -> Predicate | None:
+def _term(type_: str, parameter: Parameter, modifier: str, value: str, options: Options) -> Predicate | None:
     """Return the predicate of one parameter without chains: its values are joined by OR."""
     is_type = parameter.type == "reference" and modifier in parameter.targets
     if modifier and not is_type and modifier not in MODIFIERS[parameter.type]:
@@ -145,21 +147,34 @@ def _term(parameter: Parameter, modifier: str, value: str, options: Options) -> 
         items = [item for item in items if fold(terms.unescape(item))]
     if not items:
         return None
-    found = _any(parameter, modifier, items, options)
+    found = _any(type_, parameter, modifier, items, options)
     return negate(found) if modifier == "not" else found
 
 
-def _any(parameter: Parameter, modifier: str, items: list[str], options: Options) -> Predicate:
+def _any(type_: str, parameter: Parameter, modifier: str, items: list[str], options: Options) -> Predicate:
     """Return that some value of the parameter is one of ``items``."""
     code = parameter.code
     if code == "_id":
         return IdIn(tuple(dict.fromkeys(terms.unescape(item) for item in items)))
     if modifier == "identifier":
         return any_of(Where(f"{code}:identifier", terms.token(parameter, item, options)) for item in items)
+    if parameter.type == "token":
+        tokens = [terms.token(parameter, item, options) for item in items]
+        return any_of(Where(code, test) for test in _with_implied(tokens, type_, parameter))
     if parameter.type == "reference":
         return Where(code, terms.references(parameter, modifier, items, options))
     read = terms.exact if modifier == "exact" else terms.TERMS[parameter.type]
     return any_of(Where(code, test) for test in dict.fromkeys(read(parameter, i, options) for i in items))
+
+
+def _with_implied(tests: list[TokenIs], type_: str, parameter: Parameter) -> list[TokenIs]:
+    """Add that a bare code may be meant, where its system is the one that the element's codes are of."""
+    bare = [
+        TokenIs("", test.code)
+        for test in tests
+        if test.system and test.code and test.system in implied_systems(parameter, type_)
+    ]
+    return list(dict.fromkeys([*tests, *bare]))
 
 
 def _missing(parameter: Parameter, value: str) -> Predicate | None:

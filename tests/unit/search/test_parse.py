@@ -102,6 +102,24 @@ def test_tokens(value: str, expected: TokenIs) -> None:
     assert test_of("Patient", "identifier", value) == expected
 
 
+def test_a_code_may_be_given_with_the_system_of_its_value_set() -> None:
+    gender = "http://hl7.org/fhir/administrative-gender"
+
+    assert where("Patient", "gender", f"{gender}|male") == AnyOf(
+        (Where("gender", TokenIs(gender, "male")), Where("gender", TokenIs("", "male")))
+    )
+    assert test_of("Patient", "gender", "http://loinc.org|male") == TokenIs("http://loinc.org", "male")
+    assert test_of("Observation", "code", f"{gender}|male") == TokenIs(gender, "male")
+
+
+def test_every_token_of_every_type_takes_a_system() -> None:
+    for type_ in RESOURCE_TYPES:
+        for parameter in parameters(type_).values():
+            if parameter.type == "token" and parameter.code != "_id":
+                token = Where(parameter.code, TokenIs("http://loinc.org", "x"))
+                assert where(type_, parameter.code, "http://loinc.org|x") == token
+
+
 @pytest.mark.parametrize("value", ["a|b|c", "|", "||"])
 def test_refuses_a_token_with_more_bars_than_one(value: str) -> None:
     assert refusal("Patient", ("identifier", value)).kind is Kind.BAD_PARAMETER
