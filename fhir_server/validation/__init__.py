@@ -1,4 +1,4 @@
-"""Is a tree a valid R4 resource, and if not, why and where: structure, bindings, targets, invariants, narrative.
+"""Is a tree a valid R4 resource, and if not, why and where.
 
 https://hl7.org/fhir/R4/validation.html
 """
@@ -17,9 +17,10 @@ _TOO_DEEP = Issue("error", "structure", "The resource is nested too deeply to be
 def validate(tree: Any) -> list[Issue]:
     """Return every problem of ``tree`` as an R4 resource, errors and warnings, in the order of the tree.
 
-    Numbers must be int or Decimal, as the codec reads them. Nothing raises, whatever the tree. Expressions are
-    FHIRPath from the resource's type on: ``Patient.name[0].given[1]``, ``Observation.value.ofType(Quantity).unit``.
-    Not checked: profiles, bindings that are not required or cannot be enumerated, whether a target exists.
+    Numbers must be int or Decimal, as the codec reads them. Nothing raises, whatever the tree. Expressions
+    are FHIRPath from the resource's type on: ``Patient.name[0].given[1]``,
+    ``Observation.value.ofType(Quantity).unit``. Not checked: profiles, bindings that are not required or
+    cannot be enumerated, whether a target exists.
     """
     try:
         return explain(tree, warnings=True)

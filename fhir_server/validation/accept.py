@@ -1,12 +1,14 @@
 """Say quickly whether a resource is valid: one generated Python function per type, made on first use.
 
-The generated functions check what ``explain`` checks and answer yes or no. "No" is only a hint to explain: the caller
-asks ``explain`` for the problems and believes it. Generation follows the definitions, so both have one source.
+The generated functions check what ``explain`` checks and answer yes or no. "No" is only a hint to explain:
+the caller asks ``explain`` for the problems and believes it. Generation follows the definitions, so both have
+one source.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
 from fhir_server.resources.types import RESOURCE_TYPES
@@ -19,12 +21,12 @@ _Accept = Callable[[Any, Scene], bool]
 
 
 def accepts(tree: Any) -> bool:
-    """Tell whether ``tree`` is a valid resource, warnings aside; raises RecursionError when it is absurdly deep."""
+    """Tell whether ``tree`` is valid, warnings aside; raises RecursionError when it is absurdly deep."""
     return _outermost(tree, None)
 
 
 def _function(type_name: str) -> _Accept:
-    """Return the function of a type; until it is first called that is one which generates it and steps aside."""
+    """Return a function that, first called, generates that of ``type_name`` and steps aside for it."""
 
     def first(value: Any, scene: Scene) -> bool:
         accept = generate(type_name, _SPACE)
@@ -108,7 +110,7 @@ def _one_of_each(tree: dict[str, Any], choices: tuple[frozenset[str], ...]) -> b
 
 
 _SPACE: dict[str, Any] = {
-    "Decimal": primitives.Decimal,
+    "Decimal": Decimal,
     "CHECKS": primitives.CHECKS,
     "REFERENCES": references.KNOWN,
     "agrees": references.agrees,

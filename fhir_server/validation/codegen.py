@@ -1,7 +1,7 @@
 """Write the accepting function of one type as Python source.
 
-One loop over the object's properties, dispatching on the name; then what must be there, then the invariants. The
-names that the source uses stand in ``accept._SPACE``.
+One loop over the object's properties, dispatching on the name; then what must be there, then the invariants.
+The names that the source uses stand in ``accept._SPACE``.
 """
 
 from __future__ import annotations
@@ -43,7 +43,9 @@ class _Writer:
 
     def source(self) -> str:
         """Return the source of the function."""
-        return "\n".join([f"def {name_of(self._definition.name)}(d, s):", *(" " + line for line in self._body())])
+        return "\n".join(
+            [f"def {name_of(self._definition.name)}(d, s):", *(" " + line for line in self._body())]
+        )
 
     def _constant(self, label: str, value: Any) -> str:
         name = f"{label}_{self._definition.name.replace('.', '_')}_{len(self._space)}"
@@ -54,12 +56,16 @@ class _Writer:
         lines = ["if type(d) is not dict: return False"]
         if not self._is_resource:
             lines.append("if not d or len(d) == 1 and 'id' in d: return False")
-        choices = [element for element in self._definition.elements if element.choice and len(element.types) > 1]
+        choices = [
+            element for element in self._definition.elements if element.choice and len(element.types) > 1
+        ]
         lines += [f"one_{element.name} = False" for element in choices]
         lines += ["shadows = False", "for k, v in d.items():", *(" " + line for line in self._dispatch())]
         if choices:
             sets = tuple(frozenset(map(element.key, element.types)) for element in choices)
-            lines.append(f"if shadows and not one_of_each(d, {self._constant('choices', sets)}): return False")
+            lines.append(
+                f"if shadows and not one_of_each(d, {self._constant('choices', sets)}): return False"
+            )
         lines += [line for element in self._definition.elements for line in self._required(element)]
         return [*lines, *self._invariants(), "return True"]
 
@@ -85,7 +91,7 @@ class _Writer:
         ]
 
     def _rank(self, element: Element) -> tuple[bool, bool]:
-        # The order of the definitions is that of importance; only what every type has in common is moved back.
+        # The definitions have the order of importance; only what every type has in common moves back.
         rare = element.name in _LATE or (not self._is_resource and element.name in ("id", "extension"))
         return (rare, self._is_resource and element.name in ("text", "extension"))
 
@@ -153,7 +159,7 @@ class _Writer:
             test += f" and bound(v, {self._constant('pairs', bindings.pairs(element.binding))})"
         return test
 
-    def _primitive(self, element: Element, type_name: str) -> str:
+    def _primitive(self, element: Element, type_name: str) -> str:  # noqa: PLR0911 - one per form
         if element.name == "id" and not self._is_resource:
             # The snapshot and the differential of one StructureDefinition use the same element ids.
             if self._definition.name == "ElementDefinition":

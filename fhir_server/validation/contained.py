@@ -15,8 +15,8 @@ _SAME_ID = "Two contained resources have the same id; give each its own."
 def problems(resource: dict[str, Any]) -> Iterator[tuple[int, str]]:
     """Yield (index in ``contained``, sentence) for every broken rule dom-2 to dom-5 and every id used twice.
 
-    For dom-3 any string ``#id`` in the resource counts as a reference, since canonicals and URIs may be local too;
-    so does ``#`` inside the contained resource, by which it names its container.
+    For dom-3 any string ``#id`` in the resource counts as a reference, since canonicals and URIs may be local
+    too; so does ``#`` inside the contained resource, by which it names its container.
     """
     found = resource.get("contained")
     if type(found) is not list:

@@ -1,7 +1,7 @@
 """Every problem of a resource, in words and with its place: the plain meaning of validity.
 
-This walk reads the definitions as they stand. ``accept`` is the same, generated, and only says yes or no; the two are
-tested against each other. https://hl7.org/fhir/R4/validation.html
+This walk reads the definitions as they stand. ``accept`` is the same, generated, and only says yes or no; the
+two are tested against each other. https://hl7.org/fhir/R4/validation.html
 """
 
 from __future__ import annotations
@@ -23,12 +23,14 @@ _RESOURCE = "Resource"
 
 
 def explain(tree: Any, *, warnings: bool) -> list[Issue]:
-    """Return every problem of ``tree`` as a resource of R4; raises RecursionError when it is nested absurdly deep."""
+    """Return every problem of ``tree``; raises RecursionError when it is nested absurdly deep."""
     walk = _Walk(warnings=warnings)
     try:
         walk.resource(tree, "", None)
     except _EnoughError:
-        walk.issues.append(Issue("error", "incomplete", f"There are more than {MAX_ISSUES} problems; mend these first."))
+        walk.issues.append(
+            Issue("error", "incomplete", f"There are more than {MAX_ISSUES} problems; mend these first.")
+        )
     return walk.issues
 
 
@@ -67,7 +69,7 @@ class _Walk:
         self.issues.append(Issue(severity, code, words, (path,) if path else ()))
 
     def resource(self, tree: Any, path: str, root: dict[str, Any] | None) -> None:
-        """Walk a resource; ``path`` is "" for the outermost one, ``root`` the container of a contained one."""
+        """Walk a resource: ``path`` is "" for the outermost, ``root`` the container of a contained one."""
         if type(tree) is not dict:
             self._say("structure", "A resource must be a JSON object.", path)
             return
@@ -83,14 +85,16 @@ class _Walk:
         if len(set(scene.ids)) < len(scene.ids):
             self._say("invalid", "Two elements have the same id; an id is unique within its resource.", path)
 
-    def _object(self, tree: Any, type_name: str, path: str, scene: Scene, *, is_resource: bool = False) -> None:
+    def _object(
+        self, tree: Any, type_name: str, path: str, scene: Scene, *, is_resource: bool = False
+    ) -> None:
         if type(tree) is not dict:
             self._say("structure", f"A {type_name} must be a JSON object.", path)
             return
         if not is_resource and tree.keys() <= {"id"}:
             self._say("invariant", "ele-1: an element must have a value or children besides its id.", path)
         known = _known(type_name)
-        for key, value in tree.items():
+        for key in tree:
             if key == "resourceType" and is_resource:
                 continue
             if key not in known:
@@ -100,7 +104,7 @@ class _Walk:
             else:
                 self._property(tree, key, type_name, path, scene)
         self._presence(tree, type_name, path)
-        self._rules(tree, type_name, path, scene)
+        self._broken(rules.of_type(type_name), tree, path, scene)
 
     def _property(self, tree: dict[str, Any], key: str, owner: str, path: str, scene: Scene) -> None:
         element, type_name, step = _known(owner)[key]
@@ -120,11 +124,17 @@ class _Walk:
                 if each is not None:
                     self._value(each, owner, element, type_name, place, scene)
                 elif type_name not in PRIMITIVES or not _has_element(tree, key, index):
-                    self._say("structure", "null stands only where the array with the underscore has extensions.", place)
-            if element.max not in ("1", "*") and len(value) > int(element.max):
+                    self._say(
+                        "structure",
+                        "null stands only where the array with the underscore has extensions.",
+                        place,
+                    )
+            if element.max != "*" and len(value) > int(element.max):
                 self._say("structure", f"At most {element.max} are allowed.", path)
+            if len(value) < element.min:
+                self._say("required", f"At least {element.min} are required.", path)
 
-    def _value(  # noqa: PLR0913 - what is checked, and where it stands
+    def _value(
         self, value: Any, owner: str, element: Element, type_name: str, path: str, scene: Scene
     ) -> None:
         if type_name in PRIMITIVES:
@@ -135,12 +145,11 @@ class _Walk:
             self._object(value, type_name, path, scene)
             if type_name == "Reference":
                 self._reference(value, element, path, scene)
-            elif element.binding and type_name in bindings.CODED:
-                if not bindings.concept_is_bound(value, bindings.pairs(element.binding)):
-                    self._say("code-invalid", f"One coding must be from {element.binding}.", path)
+            elif type_name in bindings.CODED and not _is_bound(value, element):
+                self._say("code-invalid", f"One coding must be from {element.binding}.", path)
         self._broken(rules.of_element(owner, element.name, type_name), value, path, scene)
 
-    def _primitive(  # noqa: PLR0913 - as above
+    def _primitive(
         self, value: Any, owner: str, element: Element, type_name: str, path: str, scene: Scene
     ) -> None:
         problem = primitives.problem(type_name, value)
@@ -159,9 +168,8 @@ class _Walk:
         if type(literal) is str and not literal.startswith("#") and references.named_type(literal) is None:
             words = "A literal reference must be Type/id, an absolute URL, a urn or #id, with a type of R4."
             self._say("value", words, f"{path}.reference")
-        elif element.targets and "Resource" not in element.targets:
-            if not references.may_point(value, frozenset(element.targets), scene.root):
-                self._say("structure", f"The reference may only point to {', '.join(element.targets)}.", path)
+        elif not _may_point(value, element, scene):
+            self._say("structure", f"The reference may only point to {', '.join(element.targets)}.", path)
         if type(value) is dict and not references.agrees(value, scene.root):
             self._say("invalid", "Reference.type and the literal reference name different types.", path)
 
@@ -207,20 +215,25 @@ class _Walk:
             if not count and element.min:
                 self._say("required", "The element is required.", f"{path}.{element.name}")
             if count > 1:
-                self._say("structure", "Only one type of this element may be given.", f"{path}.{element.name}")
-            if element.min > 1 and element.is_list and type(tree.get(element.name)) is list:
-                if len(tree[element.name]) < element.min:
-                    self._say("required", f"At least {element.min} are required.", f"{path}.{element.name}")
-        if type_name == "Extension" and ("extension" in tree) == any(key.startswith("value") for key in given):
-            self._say("invariant", "ext-1: an extension must have either a value or extensions, not both.", path)
-
-    def _rules(self, tree: dict[str, Any], type_name: str, path: str, scene: Scene) -> None:
-        self._broken(rules.of_type(type_name), tree, path, scene)
+                self._say("structure", "Only one type of it may be given.", f"{path}.{element.name}")
+        has_value = any(key.startswith("value") for key in given)
+        if type_name == "Extension" and ("extension" in tree) is has_value:
+            self._say("invariant", "ext-1: an extension must have a value or extensions, not both.", path)
 
     def _broken(self, invariants: tuple[rules.Invariant, ...], value: Any, path: str, scene: Scene) -> None:
         for rule in invariants:
             if (self._warnings or rule.severity == "error") and not rule.holds(value, scene):
                 self._say("invariant", f"{rule.key}: {rule.human}", path, rule.severity)
+
+
+def _is_bound(value: Any, element: Element) -> bool:
+    return not element.binding or bindings.concept_is_bound(value, bindings.pairs(element.binding))
+
+
+def _may_point(value: Any, element: Element, scene: Scene) -> bool:
+    if not element.targets or "Resource" in element.targets:
+        return True
+    return references.may_point(value, frozenset(element.targets), scene.root)
 
 
 def is_element_id(value: Any) -> bool:

@@ -17,23 +17,94 @@ _XML_LANG = "{http://www.w3.org/XML/1998/namespace}lang"
 
 # HTML 4.0 chapters 7-11 (without section 4 of 9) and 15, <a>, and images.
 _ELEMENTS = frozenset(
-    "a abbr acronym address area b bdo big blockquote br caption cite code col colgroup dd dfn div dl dt em h1 h2 h3 "
-    "h4 h5 h6 hr i img kbd li map ol p pre q samp small span strong sub sup table tbody td tfoot th thead tr tt ul "
-    "var".split()
+    [
+        "a",
+        "abbr",
+        "acronym",
+        "address",
+        "area",
+        "b",
+        "bdo",
+        "big",
+        "blockquote",
+        "br",
+        "caption",
+        "cite",
+        "code",
+        "col",
+        "colgroup",
+        "dd",
+        "dfn",
+        "div",
+        "dl",
+        "dt",
+        "em",
+        "h1",
+        "h2",
+        "h3",
+        "h4",
+        "h5",
+        "h6",
+        "hr",
+        "i",
+        "img",
+        "kbd",
+        "li",
+        "map",
+        "ol",
+        "p",
+        "pre",
+        "q",
+        "samp",
+        "small",
+        "span",
+        "strong",
+        "sub",
+        "sup",
+        "table",
+        "tbody",
+        "td",
+        "tfoot",
+        "th",
+        "thead",
+        "tr",
+        "tt",
+        "ul",
+        "var",
+    ]
 )
-_EVERYWHERE = frozenset({*"accesskey align class dir id idref lang style tabindex title".split(), _XML_LANG})
-_CELLS = frozenset("abbr axis char charoff colspan headers nowrap rowspan scope span valign width height bgcolor".split())
-_LISTED = frozenset("compact start type value".split())
+_EVERYWHERE = frozenset(
+    {*["accesskey", "align", "class", "dir", "id", "idref", "lang", "style", "tabindex", "title"], _XML_LANG}
+)
+_CELLS = frozenset(
+    [
+        "abbr",
+        "axis",
+        "char",
+        "charoff",
+        "colspan",
+        "headers",
+        "nowrap",
+        "rowspan",
+        "scope",
+        "span",
+        "valign",
+        "width",
+        "height",
+        "bgcolor",
+    ]
+)
+_LISTED = frozenset(["compact", "start", "type", "value"])
 _ATTRIBUTES = {
-    "a": frozenset("charset coords href hreflang name rel rev shape type".split()),
-    "area": frozenset("alt coords href nohref shape".split()),
+    "a": frozenset(["charset", "coords", "href", "hreflang", "name", "rel", "rev", "shape", "type"]),
+    "area": frozenset(["alt", "coords", "href", "nohref", "shape"]),
     "blockquote": frozenset({"cite"}),
-    "hr": frozenset("noshade size width".split()),
-    "img": frozenset("alt border height ismap longdesc name src usemap width".split()),
+    "hr": frozenset(["noshade", "size", "width"]),
+    "img": frozenset(["alt", "border", "height", "ismap", "longdesc", "name", "src", "usemap", "width"]),
     "map": frozenset({"name"}),
     "pre": frozenset({"width", "{http://www.w3.org/XML/1998/namespace}space"}),
     "q": frozenset({"cite"}),
-    "table": frozenset("border cellpadding cellspacing frame rules summary width".split()),
+    "table": frozenset(["border", "cellpadding", "cellspacing", "frame", "rules", "summary", "width"]),
     **dict.fromkeys(("td", "th", "tr", "col", "colgroup", "tbody", "thead", "tfoot"), _CELLS),
     **dict.fromkeys(("ol", "ul", "li"), _LISTED),
 }
@@ -43,7 +114,9 @@ _SCHEME = re.compile(r"([^/?#:]*):")
 _IMAGE = re.compile(r"data:image/(?:png|gif|jpe?g|bmp|webp)[;,]", re.IGNORECASE)
 # What browsers skip inside a scheme: "java\tscript:" runs.
 _SKIPPED = re.compile("[\x00-\x20\x7f-\x9f\u200b-\u200f\u2028-\u202f\u2060\ufeff]+")
-_ACTIVE_STYLE = re.compile(r"expression|javascript|vbscript|@import|behaviou?r|-moz-binding|url\(|\\|/\*", re.IGNORECASE)
+_ACTIVE_STYLE = re.compile(
+    r"expression|javascript|vbscript|@import|behaviou?r|-moz-binding|url\(|\\|/\*", re.IGNORECASE
+)
 _MEMO_LENGTH = 2000
 
 
@@ -69,7 +142,7 @@ def _examined(text: str) -> str | None:
         problem = _element_problem(element)
         if problem:
             return problem
-    if "".join(root.itertext()).strip() or root.find(f".//{{{XHTML}}}img") is not None:
+    if "".join(map(str, root.itertext())).strip() or root.find(f".//{{{XHTML}}}img") is not None:
         return None
     return "The narrative is empty: it must hold some text or an image (txt-2)."
 
@@ -77,20 +150,22 @@ def _examined(text: str) -> str | None:
 _remembered = lru_cache(maxsize=2048)(_examined)
 
 
-def _element_problem(element: etree._Element) -> str | None:
-    if element.tag is etree.Comment:
+def _element_problem(element: etree._Element) -> str | None:  # noqa: PLR0911 - one way out per rule
+    if isinstance(element, etree._Comment):  # noqa: SLF001 - lxml names no public class
         return None
     if not isinstance(element.tag, str):
         return "The narrative must hold no processing instructions and no entities (txt-1)."
     name = element.tag.removeprefix(f"{{{XHTML}}}")
     if name not in _ELEMENTS:
-        return "The narrative holds an element that FHIR does not allow; only formatting, links and images are (txt-1)."
+        return "The narrative may hold only formatting, links and images (txt-1)."
     allowed = _ATTRIBUTES.get(name, frozenset())
     for attribute, value in element.items():
         if attribute not in _EVERYWHERE and attribute not in allowed:
-            return "The narrative holds an attribute that FHIR does not allow, such as an event handler (txt-1)."
+            return (
+                "The narrative holds an attribute that FHIR does not allow, such as an event handler (txt-1)."
+            )
         if attribute in _LINKS and not _is_safe_link(str(value), image=name == "img"):
-            return "The narrative links to a scheme that is not allowed; use http, https, mailto, tel or a fragment (txt-1)."
+            return "The narrative may link only to http, https, mailto, tel or a fragment (txt-1)."
         if attribute == "style" and _ACTIVE_STYLE.search(_SKIPPED.sub("", str(value))):
             return "The narrative has a style that loads or runs something; use plain properties (txt-1)."
     return None

@@ -1,7 +1,8 @@
 """Invariants that only ask which children are there, as plain Python conditions.
 
-Nearly half of R4's rules are of the kind ``name.exists() or telecom.exists()``. As ``"name" in d or "telecom" in d``
-they cost 30 ns in the generated acceptor, where the closures of the FHIRPath engine cost a microsecond or two.
+Nearly half of R4's rules are of the kind ``name.exists() or telecom.exists()``. As ``"name" in d or "telecom"
+in d`` they cost 30 ns in the generated acceptor, where the closures of the FHIRPath engine cost a microsecond
+or two.
 """
 
 from __future__ import annotations
@@ -10,12 +11,14 @@ from fhir_server.resources.fhirpath import ast
 from fhir_server.resources.fhirpath.node import places
 
 
-def condition(node: ast.Node, type_name: str, *, exact: bool = False) -> str | None:
-    """Write ``node`` as a condition on ``d``, an object of ``type_name``; None when it asks for more than presence.
+def condition(  # noqa: PLR0911 - one branch per form
+    node: ast.Node, type_name: str, *, exact: bool = False
+) -> str | None:
+    """Write ``node`` as a condition on ``d``, an object of ``type_name``; None when it asks for more.
 
-    A condition is either true or false where FHIRPath also knows "empty". For a rule the two are the same, unless a
-    "not" turns them round: ``exact`` says that the place needs true and false told apart, so that comparisons with
-    a value (empty when there is none) cannot be written there.
+    A condition is either true or false where FHIRPath also knows "empty". For a rule the two are the same,
+    unless a "not" turns them round: ``exact`` says that the place needs true and false told apart, so that
+    comparisons with a value (empty when there is none) cannot be written there.
     """
     match node:
         case ast.Call(name="exists" | "empty", base=ast.Step() as step, arguments=()):
@@ -60,7 +63,11 @@ def _presence(step: ast.Step, type_name: str, *, negated: bool) -> str | None:
 
 def _compared(node: ast.Binary, type_name: str) -> str | None:
     step, literal = node.left, node.right
-    if not isinstance(step, ast.Step) or not isinstance(step.base, ast.This) or not isinstance(literal, ast.Literal):
+    if (
+        not isinstance(step, ast.Step)
+        or not isinstance(step.base, ast.This)
+        or not isinstance(literal, ast.Literal)
+    ):
         return None
     found = places(type_name, step.name)
     if len(found) != 1 or not found[0][2] or type(literal.value) not in (str, bool):

@@ -117,7 +117,7 @@ def _exists(text: str) -> bool:
 
 
 def _remembered(check: Check, known: set[Any]) -> Check:
-    """Wrap ``check`` so that short strings which passed are remembered in ``known`` (bounded: it starts over)."""
+    """Wrap ``check`` so that short strings which passed stay in ``known`` (when full, it starts over)."""
 
     def remember(value: Any) -> bool:
         if not check(value):
@@ -132,7 +132,7 @@ def _remembered(check: Check, known: set[Any]) -> Check:
 
 
 KNOWN: dict[str, set[Any]] = {name: set() for name in (*_PATTERNS, "string", "markdown")}
-"""Values that already passed, per type. Only what never leaves the process; a test of membership costs 30 ns."""
+"""Values that already passed, per type: a test of membership costs 30 ns, the pattern ten times that."""
 
 CHECKS: dict[str, Check] = {
     "base64Binary": _is_base64,
@@ -149,7 +149,7 @@ CHECKS: dict[str, Check] = {
 
 
 def problem(type_name: str, value: Any) -> str | None:
-    """Say what is wrong with ``value`` as a ``type_name``, None when it is well-formed; never quotes the value."""
+    """Say what is wrong with ``value`` as a ``type_name``, None when nothing is; never quotes it."""
     if type_name == "xhtml":
         return narrative_problem(value)
     if CHECKS[type_name](value):

@@ -11,7 +11,9 @@ from typing import Any
 from fhir_server.resources.types import RESOURCE_TYPES
 
 _ID = r"[A-Za-z0-9\-.]{1,64}"
-_LITERAL = re.compile(rf"(?:[A-Za-z][A-Za-z0-9+.\-]*://.+/)?([A-Z][A-Za-z]+)/{_ID}(?:/_history/{_ID})?(?:#.*)?", re.DOTALL)
+_LITERAL = re.compile(
+    rf"(?:[A-Za-z][A-Za-z0-9+.\-]*://.+/)?([A-Z][A-Za-z]+)/{_ID}(?:/_history/{_ID})?(?:#.*)?", re.DOTALL
+)
 _CONDITIONAL = re.compile(r"([A-Z][A-Za-z]+)\?.+", re.DOTALL)
 _ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:")
 
@@ -24,10 +26,10 @@ _MEMO_SIZE = 8192
 
 
 def named_type(reference: str) -> str | None:
-    """Return the resource type that a reference names, ``UNKNOWN`` when it names none, None when it is malformed.
+    """Return the type that a reference names, ``UNKNOWN`` when it names none, None when malformed.
 
-    Malformed: blank, with spaces, or relative to a type that R4 does not have. Absolute URLs may point to any server,
-    so their last words count only when they are a type of R4.
+    Malformed: blank, with spaces, or relative to a type that R4 does not have. Absolute URLs may point to any
+    server, so their last words count only when they are a type of R4.
     """
     found = KNOWN.get(reference)
     if found is None:
@@ -40,7 +42,7 @@ def named_type(reference: str) -> str | None:
 
 
 def _read(reference: str) -> str | None:
-    if not reference or any(character.isspace() for character in reference):
+    if not reference.isprintable() or any(character.isspace() for character in reference) or not reference:
         return None
     match = _LITERAL.fullmatch(reference) or _CONDITIONAL.fullmatch(reference)
     if match is None:
@@ -52,7 +54,7 @@ def _read(reference: str) -> str | None:
 
 
 def contained(root: Any, fragment: str) -> dict[str, Any] | None:
-    """Return the contained resource of ``root`` that ``fragment`` (``#id``) names, None when there is none."""
+    """Return the contained resource of ``root`` that ``fragment`` (``#id``) names, or None."""
     found = root.get("contained") if type(root) is dict else None
     for each in found if type(found) is list else ():
         if type(each) is dict and type(each.get("id")) is str and each["id"] == fragment[1:]:
@@ -61,7 +63,7 @@ def contained(root: Any, fragment: str) -> dict[str, Any] | None:
 
 
 def target_type(reference: Any, root: Any) -> str | None:
-    """Return the type that a Reference's literal points to, contained ones included; ``UNKNOWN`` when unsaid."""
+    """Return the type that a Reference's literal points to, ``UNKNOWN`` when it does not say."""
     literal = reference.get("reference") if type(reference) is dict else None
     if type(literal) is not str:
         return UNKNOWN

@@ -20,13 +20,14 @@ from fhir_server.validation.scene import Scene
 
 Check = Callable[[Any, Scene], bool]
 
-# The primitive check of xhtml is txt-1 and txt-2; contained.py says which contained resource breaks a dom rule.
+# The primitive check of xhtml is txt-1 and txt-2; contained.py says which contained resource breaks a dom
+# rule.
 ELSEWHERE = frozenset({"txt-1", "txt-2", "dom-2", "dom-3", "dom-4", "dom-5"})
 
 
 @dataclass(frozen=True, slots=True)
 class Invariant:
-    """A rule of a type or of an element: ``holds`` asks it of a value, ``condition`` is the same as Python (or None)."""
+    """A rule: ``holds`` asks it of a value, ``condition`` says the same in Python, or is None."""
 
     key: str
     severity: Literal["error", "warning"]
@@ -38,7 +39,9 @@ class Invariant:
 @cache
 def of_type(type_name: str) -> tuple[Invariant, ...]:
     """Return the rules that every value of a type must keep."""
-    return tuple(_invariant(rule, type_name) for rule in definitions()[type_name].rules if rule.key not in ELSEWHERE)
+    return tuple(
+        _invariant(rule, type_name) for rule in definitions()[type_name].rules if rule.key not in ELSEWHERE
+    )
 
 
 @cache

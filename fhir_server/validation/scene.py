@@ -1,4 +1,4 @@
-"""Where in a resource a check stands: the innermost resource, the outermost one, the element ids seen so far."""
+"""Where a check stands: the innermost resource, the outermost, the element ids seen so far."""
 
 from __future__ import annotations
 

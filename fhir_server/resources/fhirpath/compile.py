@@ -41,7 +41,7 @@ class Expression:
         self._run = run
 
     def __call__(self, tree: Any, env: Mapping[str, Any] = _NOTHING) -> list[Any]:
-        """Return the values found, primitives without a value left out; raise FhirPathError when it cannot run.
+        """Return the values found (none for a primitive that has no value); raise FhirPathError.
 
         ``env``: ``resource``, ``rootResource``, ``context`` (trees), ``resolve`` (reference → tree or None),
         ``now`` (milliseconds), and variables by name.
@@ -54,7 +54,7 @@ class Expression:
         return self._evaluate(focus, Run(focus, env))
 
     def decide(self, focus: Node, env: Mapping[str, Any], *, trusted: bool = False) -> bool | None:
-        """Return true, false or None (empty): how an invariant is asked. ``trusted``: see :class:`scope.Run`."""
+        """Return true, false or None (empty), as an invariant asks; ``trusted``: see :class:`scope.Run`."""
         return truth(self._evaluate(focus, Run(focus, env, trusted=trusted)))
 
     def _evaluate(self, focus: Node, run: Run) -> Items:
@@ -66,11 +66,11 @@ class Expression:
 
 @lru_cache(maxsize=2048)
 def compile(expression: str, type_name: str = "") -> Expression:  # noqa: A001 - the word for it, as in re.compile
-    """Compile ``expression`` for trees of ``type_name``; raise FhirPathError with the position of the first mistake."""
+    """Compile ``expression`` for trees of ``type_name``; a mistake raises FhirPathError with its position."""
     return Expression(expression, _closure(parse(expression)), type_name)
 
 
-def _closure(node: ast.Node) -> Closure:  # noqa: PLR0911 - one branch per production
+def _closure(node: ast.Node) -> Closure:  # noqa: C901, PLR0911 - one branch per production
     match node:
         case ast.Literal():
             items = [Node(node.value, node.type_name)] if node.type_name else []

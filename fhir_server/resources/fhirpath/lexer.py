@@ -32,7 +32,7 @@ _ESCAPES = {"r": "\r", "n": "\n", "t": "\t", "f": "\f", "'": "'", '"': '"', "`":
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """One token: its kind (a group of the token pattern, or "end"), its text without quotes, where it starts."""
+    """One token: kind (a group of the token pattern, or "end"), text without quotes, where it starts."""
 
     kind: str
     text: str

@@ -1,7 +1,7 @@
 """What a FHIRPath expression walks over: a JSON value with its FHIR type and the place where it stands.
 
-Types come from the definitions, so that ``Observation.value`` finds ``valueQuantity`` and knows it for a Quantity.
-https://hl7.org/fhir/R4/fhirpath.html#polymorphism
+Types come from the definitions, so that ``Observation.value`` finds ``valueQuantity`` and knows it for a
+Quantity. https://hl7.org/fhir/R4/fhirpath.html#polymorphism
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ _SYSTEM_NAMES = {
 class Node:
     """One item of a collection.
 
-    ``value`` is the JSON value, None for a primitive that has only extensions; ``element`` the object that JSON
-    writes under the name with an underscore; ``parent``, ``key`` and ``index`` (None outside arrays) say where it
-    stands, which a patch needs.
+    ``value`` is the JSON value, None for a primitive that has only extensions; ``element`` the object that
+    JSON writes under the name with an underscore; ``parent``, ``key`` and ``index`` (None outside arrays) say
+    where it stands, which a patch needs.
     """
 
     __slots__ = ("element", "index", "key", "parent", "type_name", "value")
@@ -87,7 +87,7 @@ def resource_type(value: Any) -> str:
 
 @cache
 def places(type_name: str, name: str) -> tuple[tuple[str, str, bool], ...]:
-    """Return where JSON holds element ``name`` of a type: (property, FHIR type, is it a primitive), per choice."""
+    """Return where JSON holds an element, per choice: (property, FHIR type, is it a primitive)."""
     definition = definitions().get(type_name)
     elements = definition.elements if definition else ()
     return tuple(
@@ -183,7 +183,7 @@ def children(node: Node) -> list[Node]:
 
 @cache
 def is_a(type_name: str, wanted: str) -> bool:
-    """Tell whether a type is ``wanted`` (``Patient``, ``FHIR.Patient``, ``System.String``, ``Boolean``) or below it."""
+    """Tell whether a type is ``wanted`` (``Patient``, ``FHIR.Patient``, ``System.String``) or below it."""
     space, _, short = wanted.rpartition(".")
     if space not in ("", "FHIR", "System"):
         return type_name == wanted

@@ -150,7 +150,9 @@ def _quantities(operator: str, a: Node, b: Node) -> Items:
     return [] if result is None else [Node({"value": Decimal(result), "unit": unit}, "System.Quantity")]
 
 
-def _number(operator: str, left: Decimal | int, right: Decimal | int) -> Decimal | int | None:
+def _number(  # noqa: PLR0911 - one branch per operator
+    operator: str, left: Decimal | int, right: Decimal | int
+) -> Decimal | int | None:
     try:
         match operator:
             case "+":

@@ -148,7 +148,7 @@ class _Parser:
         self._take()
         return tuple(found)
 
-    def _primary(self) -> Node:
+    def _primary(self) -> Node:  # noqa: PLR0911 - one branch per kind of token
         token = self._next
         if token.kind == "symbol":
             return self._bracketed()

@@ -1,8 +1,8 @@
 """Regular expressions out of users' hands: those that could run for ever are refused before they start.
 
-Python's engine backtracks. The worst time grows with the text to the power of the repeats, and doubles with every
-choice; a repeat of something that itself repeats is exponential. So the last is refused, and the text is limited by
-the pattern. http://hl7.org/fhirpath/N1/#matchesregex-string-boolean
+Python's engine backtracks. The worst time grows with the text to the power of the repeats, and doubles with
+every choice; a repeat of something that itself repeats is exponential. So the last is refused, and the text
+is limited by the pattern. http://hl7.org/fhirpath/N1/#matchesregex-string-boolean
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Pattern:
     limit: int
 
     def matches(self, text: str) -> bool:
-        """Tell whether the pattern matches a part of ``text``; raise FhirPathError when the text is too long."""
+        """Tell whether the pattern matches a part of ``text``; raise FhirPathError when it is too long."""
         self._check(text)
         return self.compiled.search(text) is not None
 

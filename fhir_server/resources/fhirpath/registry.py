@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fhir_server.resources.fhirpath.scope import Closure, Items, Scope
 
 Function = Callable[..., Items]
-"""``(scope, input, *arguments) -> Items``; the arguments are closures, so that each function decides their scope."""
+"""``(scope, input, *arguments) -> Items``; arguments are closures: each function decides their scope."""
 
 
 @dataclass(frozen=True, slots=True)

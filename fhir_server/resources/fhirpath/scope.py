@@ -19,10 +19,11 @@ _RESERVED = frozenset({"resource", "rootResource", "context", "resolve", "now"})
 class Run:
     """One evaluation: the nodes behind ``%resource``, ``%rootResource`` and ``%context``, and the work left.
 
-    ``env`` keys: ``resource``, ``rootResource``, ``context`` (trees), ``resolve`` (a callable: reference → tree or
-    None), ``now`` (milliseconds since the epoch); any other key is a variable of that name.
-    ``trusted``: the expression is R4's own, so its regular expressions are not searched for danger, and a comparison
-    that cannot be decided (different precision or unit) counts as true, because a rule must be *broken* to refuse.
+    ``env`` keys: ``resource``, ``rootResource``, ``context`` (trees), ``resolve`` (a callable: reference →
+    tree or None), ``now`` (milliseconds since the epoch); any other key is a variable of that name.
+    ``trusted``: the expression is R4's own, so its regular expressions are not searched for danger, and a
+    comparison that cannot be decided (different precision or unit) counts as true, because a rule must be
+    *broken* to refuse.
     """
 
     __slots__ = ("budget", "context", "now", "resolver", "resource", "root", "trusted", "variables")

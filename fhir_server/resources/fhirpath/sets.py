@@ -238,7 +238,7 @@ def _resolve(scope: Scope, items: Items) -> Items:
 
 
 def _target(scope: Scope, item: Node) -> Node | None:
-    """Find what a Reference (or canonical) points to: contained first, then by the resolver that ``env`` gave."""
+    """Find what a Reference or canonical points to: contained, else by the resolver that ``env`` gave."""
     reference = item.value.get("reference") if type(item.value) is dict else item.value
     if type(reference) is not str or not reference:
         return None

@@ -47,14 +47,14 @@ _SECONDS: dict[str, Decimal | int] = {
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """A date, dateTime or time: the parts that it gives, and its distance from UTC in seconds (None: not said)."""
+    """A date, dateTime or time: the parts given, and the distance from UTC in seconds (None: unsaid)."""
 
     parts: tuple[Decimal | int, ...]
     offset: int | None
     is_time: bool
 
     def bounds(self) -> tuple[Decimal, Decimal] | None:
-        """Return the first and last second (from year 1, UTC) that it may mean; None when there is no such day."""
+        """Return the first and last second (from year 1, UTC) that it may mean; None for no such day."""
         padded: tuple[Decimal | int | None, ...] = (*self.parts, *(None,) * 6)
         year, month, day, hour, minute, second = padded[:6]
         try:
@@ -98,7 +98,7 @@ def moment(text: Any) -> Moment | None:
     return Moment((*numbers, *clock), offset, is_time=False)
 
 
-def compare_moments(a: Moment, b: Moment) -> int | None:
+def compare_moments(a: Moment, b: Moment) -> int | None:  # noqa: PLR0911 - one way out per certainty
     """Return -1, 0 or 1, or None when precision or time zone leave it open."""
     if a.is_time != b.is_time:
         return None
@@ -126,7 +126,7 @@ def number(value: Any) -> Decimal | int | None:
 
 
 def unit_of(quantity: dict[str, Any]) -> Any:
-    """Return the unit that two quantities must share: the code, else the unit, calendar words as UCUM codes."""
+    """Return the unit that two quantities must share: code, else unit; calendar words as UCUM codes."""
     code = quantity.get("code") or quantity.get("unit") or "1"
     return _UNITS.get(code, code) if type(code) is str else None
 
@@ -233,12 +233,7 @@ def add_duration(node: Node, quantity: dict[str, Any], sign: int) -> Node | None
     """Add (``sign`` 1) or take away (-1) a duration; None when the sum is no date of FHIR."""
     start, amount = moment(node.value), number(quantity.get("value"))
     unit = unit_of(quantity)
-    if (
-        start is None
-        or amount is None
-        or abs(amount) > 10**9
-        or (unit not in _SECONDS and unit not in ("a", "mo"))
-    ):
+    if start is None or amount is None or abs(amount) > 10**9 or unit not in (*_SECONDS, "a", "mo"):
         return None
     try:
         parts = _moved(start, amount * sign, unit)

@@ -1,4 +1,6 @@
-"""What must be refused, each with the code and the place that the refusal names; and what must be accepted."""
+"""What must be refused, each with the code and the place that the refusal names; what must be accepted."""
+
+# ruff: noqa: E501 - a table, one probe a row
 
 from __future__ import annotations
 
@@ -201,7 +203,7 @@ ACCEPTED = (
            ("managingOrganization", REMOVE))),
     Probe("modifier extension", C, (("modifierExtension", [{"url": "http://x", "valueBoolean": True}]),)),
     Probe("concept that says why there is no code", C,
-          (("abatementDateTime", REMOVE), ("clinicalStatus", {"extension": [{"url": "http://x", "valueCode": "masked"}]}),)),
+          (("abatementDateTime", REMOVE), ("clinicalStatus", {"extension": [{"url": "http://x", "valueCode": "masked"}]}))),
     Probe("two codings of which one is bound", C, (("clinicalStatus.coding.1", {"system": "http://x", "code": "y"}),)),
     Probe("image as narrative", P, (("text.div", _DIV % '<img src="data:image/png;base64,AA==" alt="x"/>'),)),
     Probe("style and table in the narrative", P,

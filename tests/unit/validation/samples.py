@@ -327,7 +327,7 @@ REMOVE = object()
 
 
 def changed(name: str, *changes: tuple[str, Any]) -> dict[str, Any]:
-    """Return a copy of a sample with each (dotted path, value) put in; a path may run through array indexes."""
+    """Return a copy of a sample with each (dotted path, value) put in; numbers are array indexes."""
     tree = copy.deepcopy(SAMPLES[name])
     for path, value in changes:
         *way, last = [int(part) if part.isdecimal() else part for part in path.split(".")]

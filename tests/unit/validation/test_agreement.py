@@ -21,11 +21,16 @@ _SCALARS = st.one_of(
     st.booleans(),
     st.integers(-3, 2**33),
     st.decimals(),
-    st.sampled_from(["", " ", "#", "#org", "#med", "x", "2020-02-30", "Patient/1", "active", "urn:x", "\x00", "1" * 70]),
+    st.sampled_from(
+        ["", " ", "#", "#org", "#med", "x", "2020-02-30", "Patient/1", "active", "urn:x", "\x00", "1" * 70]
+    ),
     st.text(max_size=6),
 )
 _NAMES = st.one_of(
-    st.sampled_from(_KEYS), st.sampled_from(_KEYS).map("_{}".format), st.just("resourceType"), st.text(max_size=4)
+    st.sampled_from(_KEYS),
+    st.sampled_from(_KEYS).map("_{}".format),
+    st.just("resourceType"),
+    st.text(max_size=4),
 )
 _JSON = st.recursive(
     _SCALARS,
@@ -44,7 +49,7 @@ def _places(tree: Any, found: list[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
 
 @st.composite
 def mutated(draw: st.DrawFn) -> Any:
-    """Return a valid sample after one to four arbitrary changes: replaced, renamed, doubled, removed, added."""
+    """Return a valid sample after one to four arbitrary changes."""
     tree = copy.deepcopy(draw(st.sampled_from(list(SAMPLES.values()))))
     for _ in range(draw(st.integers(1, 4))):
         places = _places(tree, [])
@@ -83,7 +88,7 @@ def test_acceptor_and_walk_agree_on_every_type(tree: dict[str, Any]) -> None:
 
     assert accepts(tree) is not bool(found)
     # The strategy makes valid shapes and minds neither invariants nor where references may point.
-    assert all(issue.code in ("invariant", "structure", "value") for issue in found)
+    assert all(issue.code in ("invalid", "invariant", "structure", "value") for issue in found)
 
 
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -1,4 +1,4 @@
-"""Every probe: what must be refused, with the code and the place; what must be accepted; the valid samples."""
+"""Every probe: refused with the code and the place, or accepted; and the valid samples."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -91,7 +91,18 @@ def test_warnings_come_only_when_asked_for() -> None:
 
 @pytest.mark.parametrize(
     "tree",
-    [None, True, 1, "Patient", [], [{}], {}, {"resourceType": None}, {"resourceType": "Pacient"}, {"id": "x"}],
+    [
+        None,
+        True,
+        1,
+        "Patient",
+        [],
+        [{}],
+        {},
+        {"resourceType": None},
+        {"resourceType": "Pacient"},
+        {"id": "x"},
+    ],
     ids=repr,
 )
 def test_refuses_what_is_no_resource(tree: object) -> None:
