@@ -87,7 +87,8 @@ def measure(folder: Path, resources: int, output: Path, console: Console, *, fre
     console.print(report.table(f"A store of {state.resources:,} resources", figures))
     for note in notes:
         console.print(f"Note: {note}", markup=False)
-    report.write(output.with_name("bench-large-results.json"), figures, notes)
+    report.write(output, figures, notes)
+    console.print(f"Written: {output.name}")
 
 
 def fill(server: Server, state: State, path: Path) -> None:

@@ -31,9 +31,7 @@ def arguments(words: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--fresh", action="store_true", help="with --large: begin anew, do not resume")
     parser.add_argument("--rounds", type=int, default=3, help="rounds of each measurement; the median counts")
     parser.add_argument("--no-peer", action="store_true", help="measure this server alone")
-    parser.add_argument(
-        "--output", type=Path, default=ROOT / "bench-results.json", help="where the results go"
-    )
+    parser.add_argument("--output", type=Path, help="where the results go; else bench-results.json")
     return parser.parse_args(words)
 
 
@@ -43,7 +41,8 @@ def main(words: list[str] | None = None) -> int:
     console = Console(width=150 if not sys.stdout.isatty() else None)
     try:
         if chosen.large:
-            large.measure(FOLDER / "large", chosen.resources, chosen.output, console, fresh=chosen.fresh)
+            output = chosen.output or FOLDER / "bench-large-results.json"
+            large.measure(FOLDER / "large", chosen.resources, output, console, fresh=chosen.fresh)
         else:
             _measure(chosen, console)
     except (StartError, LoadError, AnswerError) as error:
@@ -86,8 +85,9 @@ def _measure(chosen: argparse.Namespace, console: Console) -> None:
     console.print(report.table(title, bench.figures))
     for note in bench.notes:
         console.print(f"Note: {note}", markup=False)
-    report.write(chosen.output, bench.figures, bench.notes)
-    console.print(f"Written: {chosen.output.name}")
+    output = chosen.output or ROOT / "bench-results.json"
+    report.write(output, bench.figures, bench.notes)
+    console.print(f"Written: {output.name}")
 
 
 def _peer(bench: Bench, folder: Path) -> Server | None:

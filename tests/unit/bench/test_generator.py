@@ -131,7 +131,7 @@ def test_keeps_the_pace_it_was_given() -> None:
 
 def test_a_stall_is_charged_for_every_request_that_was_due_meanwhile() -> None:
     stall = threading.Event()
-    stalled = []
+    stalled: list[bool] = []
 
     def answer(_line: bytes) -> bytes:
         if not stalled:
