@@ -37,7 +37,7 @@ async def refused(store: Any, *changes: Any) -> Fault:
     assert fault.value.kind is Kind.UNAVAILABLE
     assert dict(fault.value.headers)["Retry-After"].isdigit()
     words = fault.value.diagnostics.lower()
-    assert not any(hidden in words for hidden in ("sqlite", "insert", "select", "/", "table"))
+    assert not any(hidden in words for hidden in ("sqlite", "insert", "select", "/", " table"))
     return fault.value
 
 
