@@ -31,18 +31,22 @@ _LONE_SURROGATE = re.compile(
 _CONTAINERS = (dict, list)
 
 
-class _BadNumberError(ValueError):
+class UnfitNumberError(ValueError):
     """A number that is too long or too large to compute with."""
 
 
-def _number(text: str) -> Decimal:
-    number = Decimal(text)
+def decimal(text: str) -> Decimal:
+    """Return a Decimal with all digits of a JSON number; UnfitNumberError beyond :data:`MAX_NUMBER`."""
+    try:
+        number = Decimal(text)
+    except DecimalException:
+        raise UnfitNumberError from None
     if len(text) > MAX_NUMBER or not -MAX_NUMBER <= number.adjusted() <= MAX_NUMBER:
-        raise _BadNumberError
+        raise UnfitNumberError
     return number
 
 
-_DECODE = msgspec.json.Decoder(float_hook=_number).decode
+_DECODE = msgspec.json.Decoder(float_hook=decimal).decode
 _ENCODE = msgspec.json.Encoder(decimal_format="number").encode
 
 
@@ -141,7 +145,7 @@ def _parse(body: bytes, max_depth: int) -> Any:
         tree = _DECODE(body)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Fault(Kind.SYNTAX, _reason(body, error)) from None
-    except (DecimalException, _BadNumberError):
+    except UnfitNumberError:
         raise Fault(
             Kind.SYNTAX, f"A number is too long or too large: at most {MAX_NUMBER} digits or powers of ten."
         ) from None

@@ -11,7 +11,7 @@ from functools import cache
 from typing import Any
 
 from fhir_server.faults import Fault, Kind
-from fhir_server.resources.codec import MAX_DEPTH, MAX_NUMBER, Tree, scan
+from fhir_server.resources.codec import MAX_DEPTH, MAX_NUMBER, Tree, UnfitNumberError, decimal, scan
 from fhir_server.resources.types import PRIMITIVES, RESOURCE_TYPES, Element, definitions
 from fhir_server.resources.xml.parse import FHIR, XHTML, Node, parse
 
@@ -150,16 +150,9 @@ def _value(text: str, type_: str, path: str) -> str | bool | int | Decimal:
     match = _NUMBER.fullmatch(text)
     if match is None:
         return text
-    if len(text) > MAX_NUMBER:
-        raise Fault(Kind.SYNTAX, f"A number is too long: at most {MAX_NUMBER} digits.", path)
-    if match[1] is None and match[2] is None:
-        return int(text)
-    return number(text, path)
-
-
-def number(text: str, path: str) -> Decimal:
-    """Return a Decimal with all digits; a Fault when its power of ten is beyond what arithmetic can bear."""
-    exponent = text.lower().partition("e")[2]
-    if len(exponent) > len(str(MAX_NUMBER)) + 1 or abs(Decimal(text).adjusted()) > MAX_NUMBER:
-        raise Fault(Kind.SYNTAX, f"A number is too large: at most {MAX_NUMBER} powers of ten.", path)
-    return Decimal(text)
+    whole = match[1] is None and match[2] is None
+    try:
+        return int(text) if whole and len(text) <= MAX_NUMBER else decimal(text)
+    except UnfitNumberError:
+        words = f"A number is too long or too large: at most {MAX_NUMBER} digits or powers of ten."
+        raise Fault(Kind.SYNTAX, words, path) from None
