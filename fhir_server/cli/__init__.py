@@ -53,7 +53,3 @@ def main() -> None:
 def _refuse(sentence: str) -> None:
     err.print(f"fhir-server: {sentence}", markup=False, soft_wrap=True)
     sys.exit(1)
-
-
-if __name__ == "__main__":
-    main()

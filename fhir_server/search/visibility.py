@@ -35,7 +35,8 @@ class Visibility:
     """
 
     reason: str
-    by_type: Mapping[str, Predicate] = field(default_factory=lambda: MappingProxyType({}))
+    # Left out of the hash: a mapping has none before Python 3.12, and a store's conditions are kept in sets.
+    by_type: Mapping[str, Predicate] = field(default_factory=lambda: MappingProxyType({}), hash=False)
     default: Predicate = NOTHING
 
     @classmethod

@@ -150,6 +150,8 @@ class Loader:
                 self.stopped = fault
                 return
             refusals = dict.fromkeys(range(len(job.steps)), (fault.kind.status, fault.issues))
+        except Exception as error:  # noqa: BLE001 - a defect met by one file must not stop the others
+            refusals = dict.fromkeys(range(len(job.steps)), _defect(error))
         for index, (status, issues) in refusals.items():
             self.report.refused.append(Refusal(source.name, job.steps[index].where, status, issues))
         if source.fingerprint is not None:
@@ -198,6 +200,12 @@ def _spans(positions: set[int]) -> list[tuple[int, int]]:
         else:
             spans.append((position, position))
     return spans
+
+
+def _defect(error: Exception) -> tuple[int, tuple[Issue, ...]]:
+    """Tell of an error nobody foresaw; only its kind, because its message may hold a person's data."""
+    sentence = f"The server failed on this (unexpected {type(error).__name__}); please report it."
+    return Kind.EXCEPTION.status, (Issue("fatal", Kind.EXCEPTION.code, sentence),)
 
 
 def _issues(response: dict[str, Any]) -> tuple[Issue, ...]:

@@ -113,7 +113,7 @@ class House:
         return self.run("load", "--data", self.data, *arguments, stdin=stdin)
 
     def furnish(self) -> None:
-        """Put the door and the store in the place of the real ones, and forget the environment's settings."""
+        """Put the door and the store in the place of the real ones."""
 
         @asynccontextmanager
         async def opened(settings: Settings) -> AsyncIterator[SimpleNamespace]:
@@ -122,6 +122,10 @@ class House:
             self.closed += 1
 
         self.monkeypatch.setattr(parts, "opened", opened)
+        self.forget_settings()
+
+    def forget_settings(self) -> None:
+        """Forget the environment's settings, and print on a wide page."""
         self.monkeypatch.setenv("COLUMNS", "200")
         for name in Settings.model_fields:
             self.monkeypatch.delenv(f"FHIR_{name.upper()}", raising=False)

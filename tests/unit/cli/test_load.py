@@ -149,6 +149,23 @@ def test_a_broken_line_is_refused_and_its_neighbours_are_loaded(house: House, tm
     assert "line 2 (400)" in ended.out
 
 
+def test_a_defect_of_the_server_is_told_without_its_message_and_stops_nothing(
+    house: House, tmp_path: Path
+) -> None:
+    def judge(resource: Tree) -> None:
+        if resource["id"] == "p1":
+            raise TypeError("patient 示例1")
+
+    house.door.judge = judge
+    paths = [write(tmp_path / f"{number}.json", transaction(patient(number))) for number in (1, 2)]
+
+    ended = house.load(*paths)
+
+    assert (ended.code, ids(house)) == (1, ["p2"])
+    assert "unexpected TypeError" in ended.out
+    assert "示例1" not in ended.out + ended.err
+
+
 def test_only_twenty_refusals_are_printed(house: House, tmp_path: Path) -> None:
     house.door.judge = refuse("No.", when=lambda _: True)
 

@@ -1,0 +1,5 @@
+"""Run the command line: ``python -m fhir_server.cli``."""
+
+from fhir_server.cli import main
+
+main()
