@@ -66,7 +66,8 @@ def change(
     updated = 1_000 * version if updated is None else updated
     if method == "DELETE":
         return Change(type_, id_, version, updated, method, b"", None)
-    tree = {"resourceType": type_, "id": id_, "meta": {"versionId": str(version)}, "text": text, "values": raw}
+    meta = {"versionId": str(version)}
+    tree = {"resourceType": type_, "id": id_, "meta": meta, "text": text, "values": raw}
     body = json.dumps(tree, ensure_ascii=False, separators=(",", ":")).encode()
     return Change(type_, id_, version, updated, method, body, values_of(raw))
 

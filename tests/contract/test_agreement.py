@@ -9,7 +9,6 @@ import asyncio
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import count
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -113,16 +112,22 @@ def leaves(types: tuple[str, str]) -> st.SearchStrategy[Predicate]:
     params = ("code", "name", "date", "factor", "value", "subject", "url", "unheard-of")
     return st.one_of(
         st.builds(Where, st.just("code"), st.builds(TokenIs, systems, codes)),
-        st.builds(Where, st.just("name"), st.builds(lambda text: StringStarts(fold(text)), st.sampled_from(WORDS))),
+        st.builds(
+            Where, st.just("name"), st.builds(lambda text: StringStarts(fold(text)), st.sampled_from(WORDS))
+        ),
         st.builds(Where, st.just("name"), st.builds(StringIs, st.sampled_from(WORDS))),
         st.builds(Where, st.just("date"), _date_is),
         st.builds(Where, st.just("factor"), _number_is),
         st.builds(
             Where,
             st.just("value"),
-            st.builds(QuantityIs, _number_is, st.sampled_from([None, *SYSTEMS]), st.sampled_from([None, "mg", "g"])),
+            st.builds(
+                QuantityIs, _number_is, st.sampled_from([None, *SYSTEMS]), st.sampled_from([None, "mg", "g"])
+            ),
         ),
-        st.builds(Where, st.just("subject"), st.builds(ReferenceIs, st.lists(targets, max_size=3).map(tuple))),
+        st.builds(
+            Where, st.just("subject"), st.builds(ReferenceIs, st.lists(targets, max_size=3).map(tuple))
+        ),
         st.builds(Where, st.just("url"), st.builds(UriIs, st.sampled_from(CODES))),
         st.builds(Where, st.sampled_from(params), st.just(Present())),
         st.builds(IdIn, st.lists(st.sampled_from(IDS), max_size=3).map(tuple)),
@@ -282,7 +287,10 @@ def test_thousands_of_alternatives_do_not_outgrow_the_engine(world: tuple[asynci
 
     async def ask() -> list[str]:
         await store.commit(
-            [store.prepare(change("Many", f"m{n}", tokens=[["code", "s", f"code-{n * 500}"]])) for n in range(9)]
+            [
+                store.prepare(change("Many", f"m{n}", tokens=[["code", "s", f"code-{n * 500}"]]))
+                for n in range(9)
+            ]
         )
         plain = [match.id for match in (await store.search(ALL, Query("Many", where))).matches]
         both = Query("Many", All((where, Where("code", TokenIs(None, "code-1000")))))

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.contract.store_world import ALL, change, put
 
 from fhir_server.search.predicate import TokenIs, Where
 from fhir_server.search.visibility import Visibility
 from fhir_server.store.api import HistoryQuery
+from tests.contract.store_world import ALL, change, put
 
 
 @pytest.fixture
@@ -30,7 +30,8 @@ async def walk(store: Any, visibility: Visibility = ALL, **query: Any) -> list[s
     seen: list[str] = []
     before, total = None, None
     while True:
-        page = await store.history(visibility, HistoryQuery(**{"type": None, "count": 2, **query}, before=before))
+        asked = HistoryQuery(**{"type": None, "count": 2, **query}, before=before)
+        page = await store.history(visibility, asked)
         seen += [f"{each.id}{each.version}" for each in page.versions]
         assert total in (None, page.total)
         total, before = page.total, page.next

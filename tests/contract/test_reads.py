@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.contract.store_world import ALL, change, put
 
 from fhir_server.search.predicate import EVERYTHING, NOTHING, Chain, Has, IdIn, TokenIs, Where
 from fhir_server.search.query import Query
 from fhir_server.search.visibility import Visibility
 from fhir_server.store.api import HistoryQuery
+from tests.contract.store_world import ALL, change, put
 
 OPEN = Where("label", TokenIs("s", "open"))
 ONLY_OPEN = Visibility("test", default=OPEN)
@@ -18,11 +18,12 @@ ONLY_OPEN = Visibility("test", default=OPEN)
 
 @pytest.fixture
 async def some(store: Any) -> Any:
-    """One resource that was always open, one that was opened, one that was closed, one deleted, one secret."""
+    """Resources that were always open, were opened, were closed, deleted or always secret."""
     is_open, secret = [["label", "s", "open"]], [["label", "s", "secret"]]
     await put(store, *(change("Patient", id_, tokens=is_open) for id_ in ("open", "closing", "deleted")))
     await put(store, *(change("Patient", id_, tokens=secret) for id_ in ("opening", "secret", "gone")))
-    await put(store, change("Patient", "closing", 2, tokens=secret), change("Patient", "opening", 2, tokens=is_open))
+    await put(store, change("Patient", "closing", 2, tokens=secret))
+    await put(store, change("Patient", "opening", 2, tokens=is_open))
     await put(store, change("Patient", "deleted", 2, "DELETE"), change("Patient", "gone", 2, "DELETE"))
     return store
 

@@ -6,13 +6,13 @@ import asyncio
 from typing import Any
 
 import pytest
-from tests.contract.store_world import ALL, change, put
 
 from fhir_server.faults import Fault, Kind
 from fhir_server.search.predicate import EVERYTHING, TokenIs, Where
 from fhir_server.search.query import Query
 from fhir_server.search.visibility import Visibility
 from fhir_server.store.api import Expectation, Stale, StillReferenced, Unreferenced
+from tests.contract.store_world import ALL, change, put
 
 CODE_A = Where("code", TokenIs("s", "a"))
 
@@ -108,7 +108,9 @@ async def test_a_failing_commit_undoes_none_of_its_neighbours(store: Any) -> Non
     await put(store, change("Patient", "p0"))
     ids = [f"n{number}" if number % 3 else "p0" for number in range(30)]
 
-    outcomes = await asyncio.gather(*(put(store, change("Patient", id_)) for id_ in ids), return_exceptions=True)
+    outcomes = await asyncio.gather(
+        *(put(store, change("Patient", id_)) for id_ in ids), return_exceptions=True
+    )
 
     assert [isinstance(outcome, Stale) for outcome in outcomes] == [id_ == "p0" for id_ in ids]
     assert sorted(await found(store)) == sorted(set(ids))
@@ -145,7 +147,9 @@ async def test_is_stale_when_an_expectation_fails(store: Any, expected: tuple[st
     await put(store, change("Patient", "p1", tokens=[["code", "s", "a"]]), change("Patient", "p2"))
 
     with pytest.raises(Stale):
-        await store.commit([store.prepare(change("Group", "g"))], [Expectation("Patient", CODE_A, ALL, expected)])
+        await store.commit(
+            [store.prepare(change("Group", "g"))], [Expectation("Patient", CODE_A, ALL, expected)]
+        )
 
     assert await found(store, type_="Group") == []
 

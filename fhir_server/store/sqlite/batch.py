@@ -1,8 +1,8 @@
 """Commits carried out inside one write transaction: each checked first, then all written together.
 
-A commit is checked against everything staged before it and writes nothing until all its checks have passed, so
-that one that fails undoes none of its neighbours and no savepoint is needed. Index rows of the whole batch are
-sorted and inserted many to a statement: fewer statements, fewer page visits, fewer hand-offs of the GIL.
+A commit is checked against everything staged before it and writes nothing until all its checks have passed,
+so that one that fails undoes none of its neighbours and no savepoint is needed. Index rows of the whole batch
+are sorted and inserted many to a statement: fewer statements, fewer page visits, fewer hand-offs of the GIL.
 """
 
 from __future__ import annotations
@@ -136,8 +136,8 @@ class Batch:
 
     def _heads(self, digests: Sequence[int]) -> dict[int, Head]:
         found = self.connection.execute(
-            "SELECT i.h, h.sk, h.ver, h.upd, h.rk, h.state FROM json_each(?) j CROSS JOIN ids i ON i.h=j.value"
-            " CROSS JOIN head h ON h.sk=i.sk",
+            "SELECT i.h, h.sk, h.ver, h.upd, h.rk, h.state FROM json_each(?) j"
+            " CROSS JOIN ids i ON i.h=j.value CROSS JOIN head h ON h.sk=i.sk",
             (json_array(digests),),
         )
         return {row[0]: Head(*row[1:]) for row in found}

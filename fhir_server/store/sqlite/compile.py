@@ -1,8 +1,8 @@
-"""Predicates compiled to SQL: each to a set of ``sk`` and to a test of one ``sk``; we choose which one drives.
+"""Predicates compiled to SQL: each to a set of ``sk`` and to a test of one ``sk``; we choose which drives.
 
-SQLite without statistics picks plans a hundred times too slow, so nothing is left to it: joins are CROSS JOINs
-in the order meant, the smallest set drives, the others test (decision 0002). Every set holds live resources of
-the one type only; NOT is over EXISTS and IN of columns that are never NULL.
+SQLite without statistics picks plans a hundred times too slow, so nothing is left to it: joins are CROSS
+JOINs in the order meant, the smallest set drives, the others test (decision 0002). Every set holds live
+resources of the one type only; NOT is over EXISTS and IN of columns that are never NULL.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from fhir_server.search.predicate import (
     Where,
 )
 from fhir_server.store.sqlite.fragment import Conjunct, Sql, all_true, any_true, union_all
-from fhir_server.store.sqlite.leaves import NOWHERE, leaf, spans
+from fhir_server.store.sqlite.leaves import NOWHERE, leaf, not_compiled, spans
 from fhir_server.store.sqlite.names import Lookup
 from fhir_server.store.sqlite.records import json_array
 from fhir_server.store.sqlite.schema import LIVE, SEQUENCE_BITS
@@ -84,10 +84,8 @@ class Compiler:
         able = [conjunct for conjunct in conjuncts if conjunct.rows is not None]
         if not able:
             return Driven(None, tuple(conjuncts))
-        if len(able) == 1:
-            sizes = [PROBE]  # it drives anyway: not worth counting
-        else:
-            sizes = [self.count_up_to(conjunct, PROBE) for conjunct in able]
+        # The only one drives anyway: not worth counting.
+        sizes = [self.count_up_to(each, PROBE) for each in able] if len(able) > 1 else [PROBE]
         # Among equals, one that comes in order by sk can be read without sorting.
         best = min(range(len(able)), key=lambda i: (sizes[i], not able[i].in_order))
         driver = able[best]
@@ -126,7 +124,7 @@ class Compiler:
         result.extend(self._spans(type_, param, tests) for param, tests in together.items())
         return result
 
-    def _conjunct(self, type_: str, item: Predicate) -> Conjunct:
+    def _conjunct(self, type_: str, item: Predicate) -> Conjunct:  # noqa: PLR0911 - one case for each node
         match item:
             case Nothing():
                 return NOWHERE
@@ -144,6 +142,7 @@ class Compiler:
                 return Conjunct(lambda sk: _negated(self.test(type_, inner, sk)))
             case Everything() | All():
                 return Conjunct(lambda sk: self.test(type_, item, sk), lambda: self.rows(type_, item))
+        raise not_compiled()
 
     def _where(self, type_: str, where: Where) -> Conjunct:
         p = self.names.param_number(self.connection, type_, where.param)

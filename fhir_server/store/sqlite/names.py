@@ -1,4 +1,4 @@
-"""Numbers of resource types and search parameters: allotted in the database on first use, cached per process."""
+"""Numbers of resource types and search parameters: allotted in the database on first use, cached here."""
 
 from __future__ import annotations
 

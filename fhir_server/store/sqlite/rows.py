@@ -1,4 +1,4 @@
-"""From the searchable values of one resource to its index rows, and what differs between two versions of them.
+"""From the searchable values of one resource to its index rows, and what differs between two versions.
 
 Rows are tuples in the order of the table's columns without ``sk``, which is known only when they are written.
 A date, number or quantity row is *simple* when it is at most a day long (dates) or a single point (numbers,
@@ -32,7 +32,8 @@ COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
     "own": ("sk", "p", "a", "b"),
 }
 """The index tables. ``own`` holds references (a: target), dates, numbers and quantities (a: lo, b: hi) by
-resource: what tests and sorts a candidate that another index found, and leads from a resource to its targets."""
+resource: it tests and sorts a candidate that another index found, and leads from a resource to what it refers to.
+"""
 
 
 @dataclass(slots=True)

@@ -1,8 +1,8 @@
 """The tables, the steps from one schema version to the next, and how a connection is opened.
 
-``sk`` is the stable number of a resource: (type number << 40) | sequence within the type, so that a type in order
-of creation is a range of the primary key. ``rk`` is the number of a version; it grows with every write, so
-``version`` is the change log too. Every p is the number of a search parameter of a type, doubled; its low bit
+``sk`` is the stable number of a resource: (type number << 40) | sequence within the type, so that a type in
+order of creation is a range of the primary key. ``rk`` is the number of a version; it grows with every write,
+so ``version`` is the change log too. Every p is the number of a search parameter of a type, doubled; its low bit
 marks the rows of ``date``, ``number`` and ``quantity`` that are not simple (see ``rows``).
 """
 
@@ -20,7 +20,7 @@ LIVE, DELETED = 0, 1
 NO_DATE = -(2**62)
 """``ref.x`` of a resource without a clinical date: earlier than any."""
 
-# Every commit writes whole pages of index leaves: with 8 KiB pages 16 clients got half the commits (decision 0002).
+# A commit writes whole leaf pages: with 8 KiB pages 16 clients got half the commits (decision 0002).
 PAGE_BYTES = 4096
 _CACHE_KIB = 64 * 1024
 _READER_CACHE_KIB = 8 * 1024

@@ -102,7 +102,7 @@ class Searcher:
         return [(row[0], ()) for row in self.compiler.connection.execute(statement, args)]
 
     def _by_clinical_date(self, query: Query, driven: Driven, target: tuple[int, int]) -> list[Match]:
-        """One range scan: the rows of a reference are ordered by the clinical date of the referring resource."""
+        """One range scan: a reference's rows are ordered by the clinical date of the resource that refers."""
         down = query.sort[0].descending
         word, sign = ("DESC", "<") if down else ("ASC", ">")
         passing = driven.passing("r.sk")

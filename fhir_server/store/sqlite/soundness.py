@@ -1,4 +1,4 @@
-"""Looking for damage: every payload opens, and the index holds the rows of the current resources, no more, no less.
+"""Looking for damage: every payload opens, and the index holds the current resources' rows and no others.
 
 Index rows cannot be listed by resource, so they are compared by sums over buckets of resources: one pass over
 each table, little memory. Buckets that differ are then compared row by row.
@@ -51,19 +51,19 @@ class _Inspection:
         return self.findings[:_MOST_FINDINGS]
 
     def _check_numbers(self) -> None:
-        """Every head points to its own version, every id to its head, every later version stands in history."""
+        """See that heads point to their versions, ids to their heads, and that history has no gaps."""
         questions = {
             "{} current versions are missing from the change log.": "SELECT count(*) FROM head h LEFT JOIN"
             " version v ON v.rk=h.rk AND v.sk=h.sk AND v.ver=h.ver WHERE v.rk IS NULL",
-            "{} ids lead to no resource.": "SELECT count(*) FROM ids i LEFT JOIN head h ON h.sk=i.sk AND h.h=i.h"
-            " WHERE h.sk IS NULL",
+            "{} ids lead to no resource.": "SELECT count(*) FROM ids i LEFT JOIN head h"
+            " ON h.sk=i.sk AND h.h=i.h WHERE h.sk IS NULL",
             "{} resources cannot be found by id.": "SELECT count(*) FROM head h LEFT JOIN ids i ON i.h=h.h"
             " WHERE i.sk IS NOT h.sk",
             "{} resources have gaps in their history.": "SELECT count(*) FROM head h WHERE ver>1 AND ver !="
             " (SELECT count(*) FROM history n CROSS JOIN version v ON v.rk=n.rk AND v.sk=n.sk AND v.ver=n.ver"
             " WHERE n.sk=h.sk)",
-            "{} versions belong to no resource.": "SELECT count(*) FROM version v LEFT JOIN head h ON h.sk=v.sk"
-            " WHERE h.sk IS NULL OR v.ver>h.ver",
+            "{} versions belong to no resource.": "SELECT count(*) FROM version v LEFT JOIN head h"
+            " ON h.sk=v.sk WHERE h.sk IS NULL OR v.ver>h.ver",
         }
         for sentence, question in questions.items():
             number = self.connection.execute(question).fetchone()[0]
@@ -73,7 +73,8 @@ class _Inspection:
     def _expected(self, buckets: set[int] | None = None) -> Iterator[tuple[str, Row]]:
         """Open every version and yield the index rows that the current ones should have."""
         rows = self.connection.execute(
-            "SELECT v.sk, h.h, v.ver, v.payload, h.rk=v.rk, h.state FROM version v CROSS JOIN head h ON h.sk=v.sk"
+            "SELECT v.sk, h.h, v.ver, v.payload, h.rk=v.rk, h.state"
+            " FROM version v CROSS JOIN head h ON h.sk=v.sk"
         )
         for sk, digest, version, payload, is_current, state in rows:
             if buckets is not None and sk >> _BUCKET_BITS not in buckets:
@@ -96,7 +97,7 @@ class _Inspection:
             rows = rows_of(values, self.names.params(type_), self.blind)
         except Unallotted as missing:
             self.findings.append(
-                f"{type_}.{missing} is not in the index: it was added after the store was filled."
+                f"The index lacks {type_}.{missing}: it was added after the store was filled."
             )
             return
         for table in COLUMNS:

@@ -1,4 +1,4 @@
-"""Comparisons of stored spans [lo, hi] as SQL, and the bounds on ``lo`` that let the index begin and end a scan.
+"""Comparisons of stored spans [lo, hi] as SQL, and the bounds on ``lo`` between which the index is scanned.
 
 https://hl7.org/fhir/R4/search.html#prefix
 """
@@ -33,7 +33,7 @@ class Comparison:
         return self.least, self.greatest
 
 
-def date_comparison(test: DateIs, width: int) -> Comparison:
+def date_comparison(test: DateIs, width: int) -> Comparison:  # noqa: PLR0911 - one case for each prefix
     """Compare with a span of time; simple rows are at most ``width`` milliseconds long."""
     slo, shi = test.lo, test.hi
     match test.prefix:
@@ -59,7 +59,7 @@ def date_comparison(test: DateIs, width: int) -> Comparison:
             return Comparison("{lo}<=? AND {hi}>=?", (shi, slo), greatest=shi, least_if_simple=slo - width)
 
 
-def number_comparison(test: NumberIs) -> Comparison:
+def number_comparison(test: NumberIs) -> Comparison:  # noqa: PLR0911 - one case for each prefix
     """Compare with a number and its implicit precision [lo, hi); simple rows are single points."""
     value, nlo, nhi = test.value, test.lo, test.hi
     match test.prefix:

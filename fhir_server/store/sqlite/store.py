@@ -99,8 +99,7 @@ class SqliteStore:
     ) -> SqliteStore:
         """Open the store in ``folder``, making it when there is none.
 
-        ``extractor``: type and body to searchable values, the same that filled ``Change.values``; ``matcher``:
-        whether a body satisfies a predicate, for old versions; ``clinical``: by type, the search parameter
+        ``extractor``: type and body to searchable values, as they filled ``Change.values``; ``matcher``: whether a body satisfies a predicate, for old versions; ``clinical``: by type, the search parameter
         that ``Values.clinical`` is the value of. Raises KeyFault for a wrong ring, Fault(UNAVAILABLE) for a
         file that is newer than this program or that cannot be used.
         """
@@ -247,8 +246,8 @@ class SqliteStore:
 
         def work(session: Session) -> tuple[dict[str, int], int]:
             counted = session.connection.execute(
-                "SELECT t.name, (SELECT count(*) FROM head h WHERE h.sk>=t.t<<? AND h.sk<(t.t+1)<<? AND h.state=?)"
-                " FROM type t ORDER BY t.name",
+                "SELECT t.name, (SELECT count(*) FROM head h"
+                " WHERE h.sk>=t.t<<? AND h.sk<(t.t+1)<<? AND h.state=?) FROM type t ORDER BY t.name",
                 (schema.SEQUENCE_BITS, schema.SEQUENCE_BITS, schema.LIVE),
             )
             resources = {name: number for name, number in counted if number}

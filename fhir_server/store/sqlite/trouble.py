@@ -19,7 +19,7 @@ _SENTENCES = {
     sqlite3.SQLITE_BUSY: "The store is locked by another program. Nothing was stored; repeat the request.",
     sqlite3.SQLITE_LOCKED: "The store is locked by another program. Nothing was stored; repeat the request.",
     sqlite3.SQLITE_CORRUPT: "The store is damaged. Its owner must run check and restore a backup.",
-    sqlite3.SQLITE_NOTADB: "The data folder holds a file that is not a store. Its owner must restore a backup.",
+    sqlite3.SQLITE_NOTADB: "The data folder holds a file that is no store. Its owner must restore a backup.",
 }
 
 
@@ -52,5 +52,5 @@ def too_costly() -> Fault:
     """Make the fault of a search that outlived its limit."""
     return Fault(
         Kind.TOO_COSTLY,
-        "The search took too long. Narrow it: name a patient, a code or a period, or leave out _total and _sort.",
+        "The search took too long. Narrow it by patient, code or period, or leave out _total and _sort.",
     )

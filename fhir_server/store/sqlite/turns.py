@@ -1,8 +1,8 @@
 """Turns of the processes that write to one file.
 
-SQLite lets competing writers poll, and some wait for seconds. Here a process first takes the turnstile, then waits
-for the file, then frees the turnstile: whoever has just written stands behind whoever waits. The locks are
-flock(2)'s, which the kernel frees when a process dies.
+SQLite lets competing writers poll, and some wait for seconds. Here a process first takes the turnstile, then
+waits for the file, then frees the turnstile: whoever has just written stands behind whoever waits. The locks
+are flock(2)'s, which the kernel frees when a process dies.
 """
 
 from __future__ import annotations

@@ -85,8 +85,8 @@ def test_a_typical_resource_shrinks_below_a_third(ring: KeyRing) -> None:
     body = (
         b'{"resourceType":"Observation","id":"8f1c7c1e-5a51-4a0c-9d0a-0d6f5f6f7a11","meta":{"versionId":"1",'
         b'"lastUpdated":"2026-02-03T04:05:06.789Z"},"status":"final","category":[{"coding":[{"system":'
-        b'"http://terminology.hl7.org/CodeSystem/observation-category","code":"laboratory"}]}],"code":{"coding":'
-        b'[{"system":"http://loinc.org","code":"1558-6","display":"Fasting glucose"}],"text":"Fasting glucose"},'
+        b'"http://terminology.hl7.org/CodeSystem/observation-category","code":"laboratory"}]}],"code":{'
+        b'"coding":[{"system":"http://loinc.org","code":"1558-6","display":"Glucose"}],"text":"Glucose"},'
         b'"subject":{"reference":"Patient/5d1f3c52-7f0e-4a0a-8d0b-3a3f8b1a2c3d"},"effectiveDateTime":'
         b'"2026-02-03T12:00:00+08:00","valueQuantity":{"value":6.10,"unit":"mmol/L","system":'
         b'"http://unitsofmeasure.org","code":"mmol/L"}}'

@@ -78,8 +78,8 @@ def test_says_that_there_is_no_ring(tmp_path: Path) -> None:
         lambda ring: ring | {"data": {"one": ring["index"]}},
         lambda ring: ring | {"index": "not base64!"},
         lambda ring: ring | {"suite": "rot13"},
-        lambda ring: {},
-        lambda ring: [],
+        lambda _: {},
+        lambda _: [],
     ],
 )
 def test_refuses_a_damaged_ring_without_quoting_it(folder: Path, damage: object) -> None:

@@ -41,7 +41,8 @@ def test_refuses_another_key_other_data_and_stumps(name: str) -> None:
     sealer, other = suite.sealer(KEYS[name]), suite.sealer(bytes(suite.data_key_bytes))
     sealed = sealer.seal(NONCE, b"a record", b"Patient/1")
 
-    for opener, bound, stump in ((other, b"Patient/1", sealed), (sealer, b"Patient/2", sealed), (sealer, b"", b"x")):
+    wrong = ((other, b"Patient/1", sealed), (sealer, b"Patient/2", sealed), (sealer, b"", b"x"))
+    for opener, bound, stump in wrong:
         with pytest.raises(Forged):
             opener.open(NONCE, stump, bound)
 

@@ -40,7 +40,13 @@ def test_dates_pass_as_the_plain_words_say_and_only_within_the_bounds(
         assert length > WIDTH or inside(comparison, lo, simple=True)
 
 
-@given(prefix=PREFIXES, value=INSTANTS, half=st.integers(1, 5), lo=INSTANTS, length=st.sampled_from([0, 0, 1, 30]))
+@given(
+    prefix=PREFIXES,
+    value=INSTANTS,
+    half=st.integers(1, 5),
+    lo=INSTANTS,
+    length=st.sampled_from([0, 0, 1, 30]),
+)
 def test_numbers_pass_as_the_plain_words_say_and_only_within_the_bounds(
     prefix: str, value: int, half: int, lo: int, length: int
 ) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import fcntl
 import os
 import sqlite3
 import stat
@@ -62,8 +64,6 @@ async def test_a_full_disk_is_503_and_loses_nothing(store: Any) -> None:
 
 
 async def test_a_small_commit_still_fits_beside_one_that_does_not(store: Any) -> None:
-    import asyncio
-
     connection = store._writer._connection
     pages = connection.execute("PRAGMA page_count").fetchone()[0]
     connection.execute(f"PRAGMA max_page_count={pages + 8}")
@@ -103,8 +103,6 @@ async def test_a_foreign_lock_is_503_until_it_is_gone(store: Any, tmp_path: Path
 
 
 async def test_a_process_that_never_ends_its_turn_is_503(store: Any, tmp_path: Path) -> None:
-    import fcntl
-
     handle = os.open(tmp_path / "data" / "writing.lock", os.O_RDWR)
     fcntl.flock(handle, fcntl.LOCK_EX)
 

@@ -21,7 +21,8 @@ async def main(folder: Path, name: str, clients: int, commits: int) -> None:
         for number in numbers:
             id_ = f"{name}-{number}"
             tokens = [["code", "s", id_], ["code", "s", "common"]]
-            pair = [change("Patient", id_, tokens=tokens), change("Group", id_, references=[["member", f"Patient/{id_}"]])]
+            members = [["member", f"Patient/{id_}"]]
+            pair = [change("Patient", id_, tokens=tokens), change("Group", id_, references=members)]
             begun = time.monotonic()
             await store.commit([store.prepare(each) for each in pair])
             sys.stdout.write(f"{id_} {time.monotonic() - begun:.4f}\n")
