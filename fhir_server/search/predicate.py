@@ -42,6 +42,42 @@ class StringIs:
 
 
 @dataclass(frozen=True, slots=True)
+class StringContains:
+    """A string in which ``text`` occurs anywhere, both folded. https://hl7.org/fhir/R4/search.html#string"""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class TokenIn:
+    """A code among ``members``, (system, code) pairs: what a value set or a hierarchy was expanded to.
+
+    Exact in both halves; a member with system None is of any system.
+    """
+
+    members: frozenset[tuple[str | None, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Near:
+    """A position within ``metres`` of latitude and longitude (degrees, WGS 84), along a great circle.
+
+    https://hl7.org/fhir/R4/location.html#search
+    """
+
+    latitude: float
+    longitude: float
+    metres: float
+
+
+@dataclass(frozen=True, slots=True)
+class HasWords:
+    """A text that holds every one of ``words``, in any order; :func:`search.words.words` cuts them."""
+
+    words: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
 class DateIs:
     """A span of time compared with [lo, hi] (milliseconds since the epoch, both included)."""
 
@@ -84,7 +120,19 @@ class UriIs:
 
 
 Test: TypeAlias = (
-    Present | TokenIs | StringStarts | StringIs | DateIs | NumberIs | QuantityIs | ReferenceIs | UriIs
+    Present
+    | TokenIs
+    | TokenIn
+    | StringStarts
+    | StringIs
+    | StringContains
+    | DateIs
+    | NumberIs
+    | QuantityIs
+    | ReferenceIs
+    | UriIs
+    | Near
+    | HasWords
 )
 
 
@@ -104,6 +152,18 @@ class Where:
 
     param: str
     test: Test
+
+
+@dataclass(frozen=True, slots=True)
+class Together:
+    """One and the same element of the composite parameter ``param`` passes every test, in their order.
+
+    Only composites below the resource itself: for one whose element is the resource, All says the same.
+    https://hl7.org/fhir/R4/search.html#composite
+    """
+
+    param: str
+    tests: tuple[Test, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +212,7 @@ class Not:
     item: Predicate
 
 
-Predicate: TypeAlias = Everything | Nothing | Where | IdIn | Chain | Has | All | AnyOf | Not
+Predicate: TypeAlias = Everything | Nothing | Where | Together | IdIn | Chain | Has | All | AnyOf | Not
 
 EVERYTHING = Everything()
 NOTHING = Nothing()

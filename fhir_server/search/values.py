@@ -5,6 +5,8 @@ https://hl7.org/fhir/R4/search.html#ptypes
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class Values:
     """Rows by kind; ``param`` is the search parameter's code (``birthdate``, ``_lastUpdated``, …).
@@ -17,13 +19,34 @@ class Values:
     quantities      (param, system, code, unit, lo, hi): system, code, unit "" when none
     references      (param, target): ``Type/id`` when local (no version, no base), else the whole URL
     uris            (param, uri)
+    composites      (param, components): one row for each element of a composite parameter below the resource;
+                    ``components`` is a tuple with, per component, a tuple of its values, each a row of its
+                    kind without the param: ("token", system, code), ("quantity", system, code, unit,
+                    lo, hi), ("number", lo, hi), ("date", lo, hi), ("string", text), ("reference", target)
+    positions       (param, latitude, longitude) in degrees
+    words           (param, word): of ``_text`` and ``_content``, when the server keeps a text index
     clinical        milliseconds of the type's clinical date (``Observation.date`` …), None when it has none
     ==============  ======================================================================================
 
-    ``param`` + ``:identifier`` among the tokens holds ``Reference.identifier`` of that reference parameter.
+    What only modifiers ask for has rows too, under the code with the modifier: ``subject:identifier`` (tokens:
+    Reference.identifier), ``identifier:of-type`` (tokens: the type's system, and "code|value"),
+    ``code:text`` (strings: what is displayed for a token), ``name:sound`` (strings: pinyin and initials of
+    Chinese names), ``url:below`` (uris: the URI and every path above it).
     """
 
-    __slots__ = ("clinical", "dates", "numbers", "quantities", "references", "strings", "tokens", "uris")
+    __slots__ = (
+        "clinical",
+        "composites",
+        "dates",
+        "numbers",
+        "positions",
+        "quantities",
+        "references",
+        "strings",
+        "tokens",
+        "uris",
+        "words",
+    )
 
     def __init__(self) -> None:
         self.tokens: list[tuple[str, str, str]] = []
@@ -33,4 +56,7 @@ class Values:
         self.quantities: list[tuple[str, str, str, str, float, float]] = []
         self.references: list[tuple[str, str]] = []
         self.uris: list[tuple[str, str]] = []
+        self.composites: list[tuple[str, tuple[tuple[tuple[Any, ...], ...], ...]]] = []
+        self.positions: list[tuple[str, float, float]] = []
+        self.words: list[tuple[str, str]] = []
         self.clinical: int | None = None
