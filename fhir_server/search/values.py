@@ -28,8 +28,8 @@ class Values:
     clinical        milliseconds of the type's clinical date (``Observation.date`` …), None when it has none
     ==============  ======================================================================================
 
-    What only modifiers ask for has rows too, under the code with the modifier: ``subject:identifier`` (tokens:
-    Reference.identifier), ``identifier:of-type`` (tokens: the type's system, and "code|value"),
+    What only modifiers ask for has rows too, under the code with the modifier: ``subject:identifier``
+    (tokens: Reference.identifier), ``identifier:of-type`` (tokens: the type's system, and "code|value"),
     ``code:text`` (strings: what is displayed for a token), ``name:sound`` (strings: pinyin and initials of
     Chinese names), ``url:below`` (uris: the URI and every path above it).
     """
