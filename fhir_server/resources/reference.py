@@ -108,7 +108,7 @@ class Links:
 
     Each :meth:`rewrite` starts from what the resource said at first, so that a second mapping is not applied
     on top of the first. Besides :func:`links` these are each ``href`` of an ``a`` and ``src`` of an ``img``
-    in narratives. ``texts``: all that is said, each once. ``references``: those said in a Reference.reference.
+    in narratives. ``texts``: all that is said, each once. ``references``: those of Reference.reference.
     """
 
     __slots__ = ("_narratives", "_places", "references", "texts")
