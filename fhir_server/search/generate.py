@@ -75,10 +75,8 @@ class _Node:
         return node
 
     def add(self, function: str, code: str) -> None:
-        """Read this place with ``function`` for the parameter ``code``, once."""
-        codes = self.rows.setdefault(function, [])
-        if code not in codes:
-            codes.append(code)
+        """Read this place with ``function`` for the parameter ``code`` too."""
+        self.rows.setdefault(function, []).append(code)
 
 
 def sources(parameter: Parameter, type_: str) -> list[tuple[Path, str]]:

@@ -111,13 +111,12 @@ def _read(draft: _Draft, name: str, value: str) -> str | None:
 
 def _read_sort(draft: _Draft, _: str, value: str) -> str | None:
     """Read ``_sort``. https://hl7.org/fhir/R4/search.html#sort"""
-    sorts = []
     for key in value.split(","):
         code = key.strip().removeprefix("-")
         searchable(draft.type, code)
-        sorts.append(Sort(code, descending=key.strip().startswith("-")))
-    known = {sort.param for sort in draft.sort}
-    draft.sort += [sort for sort in dict.fromkeys(sorts) if sort.param not in known]
+        # Among equals in a parameter, the same parameter decides nothing more.
+        if all(code != sort.param for sort in draft.sort):
+            draft.sort.append(Sort(code, descending=key.strip().startswith("-")))
     if len(draft.sort) > _MAX_SORTS:
         raise Fault(Kind.BAD_PARAMETER, f"_sort takes at most {_MAX_SORTS} parameters.")
     return None

@@ -77,7 +77,7 @@ def split(text: str, separator: str) -> list[str]:
     # A run without separators and backslashes, or an escaped character; what is left over are separators.
     pieces: list[str] = []
     current: list[str] = []
-    for part in re.findall(rf"\\.|\\|[^\\{re.escape(separator)}]+|{re.escape(separator)}", text, re.DOTALL):
+    for part in re.findall(rf"\\.|\\|[^\\{re.escape(separator)}]+|{re.escape(separator)}", text):
         if part == separator:
             pieces.append("".join(current))
             current = []

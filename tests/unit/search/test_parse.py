@@ -353,7 +353,20 @@ def test_what_is_not_supported_yet_says_so(name: str) -> None:
     assert "not supported yet" in refusal("Observation", (name, "x")).diagnostics
 
 
-@pytest.mark.parametrize("pair", [("name", ""), ("name", ","), ("name", "  "), ("_sort", ""), ("_id", ",")])
+@pytest.mark.parametrize(
+    "pair",
+    [
+        ("name", ""),
+        ("name", ","),
+        ("name", "  "),
+        ("name", "\u0301"),
+        ("_sort", ""),
+        ("_id", ","),
+        ("organization.name", ","),
+        ("_has:Observation:patient:code", ","),
+        ("gender:missing", ""),
+    ],
+)
 def test_an_empty_value_is_ignored_aloud(pair: tuple[str, str]) -> None:
     found = search("Patient", pair)
 
@@ -362,15 +375,10 @@ def test_an_empty_value_is_ignored_aloud(pair: tuple[str, str]) -> None:
     assert len(found.ignored) == 1
 
 
-def test_sort_takes_several_parameters_in_either_direction() -> None:
-    found = search("Patient", ("_sort", "-birthdate,family,birthdate"), ("_sort", "_id"))
+def test_sort_takes_several_parameters_in_either_direction_each_once() -> None:
+    found = search("Patient", ("_sort", "-birthdate,family,birthdate"), ("_sort", "_id,-family"))
 
-    assert found.query.sort == (
-        Sort("birthdate", descending=True),
-        Sort("family"),
-        Sort("birthdate"),
-        Sort("_id"),
-    )
+    assert found.query.sort == (Sort("birthdate", descending=True), Sort("family"), Sort("_id"))
 
 
 @pytest.mark.parametrize("value", ["nope", "-", "name,", "birthdate:desc"])
