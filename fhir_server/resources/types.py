@@ -52,7 +52,7 @@ class Element:
         return self.max != "1"
 
     def key(self, type_name: str) -> str:
-        """Return the JSON property for a value of ``type_name``: deceased[x] as dateTime is deceasedDateTime."""
+        """Return the JSON property for a value of ``type_name``: ``deceasedDateTime`` of dateTime."""
         return self.name + type_name[0].upper() + type_name[1:] if self.choice else self.name
 
 
