@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fhir_server.cli.loading.entries import entries, is_transaction
@@ -106,6 +106,7 @@ def test_only_a_bundle_can_be_a_transaction() -> None:
     assert not is_transaction({"resourceType": "Patient", "type": "transaction"})
 
 
+@settings(max_examples=60)
 @given(st.dictionaries(st.sampled_from(["resourceType", "type", "entry", "id"]), JSON))
 def test_arbitrary_trees_are_made_requests_or_refused(tree: Tree) -> None:
     try:
@@ -116,6 +117,7 @@ def test_arbitrary_trees_are_made_requests_or_refused(tree: Tree) -> None:
     assert all(isinstance(entry, dict) and "request" in entry for _, entry in made)
 
 
+@settings(max_examples=60)
 @given(st.lists(JSON, max_size=4), st.sampled_from(["batch", "collection", "searchset"]))
 def test_arbitrary_entries_are_made_requests_or_refused(listed: list[Any], kind: str) -> None:
     try:
