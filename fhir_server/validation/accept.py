@@ -15,6 +15,7 @@ from fhir_server.resources.types import RESOURCE_TYPES
 from fhir_server.validation import bindings, contained, primitives, references
 from fhir_server.validation.codegen import generate
 from fhir_server.validation.explain import is_element_id
+from fhir_server.validation.presence import has_coding
 from fhir_server.validation.scene import Scene
 
 _Accept = Callable[[Any, Scene], bool]
@@ -116,6 +117,7 @@ _SPACE: dict[str, Any] = {
     "agrees": references.agrees,
     "bound": bindings.concept_is_bound,
     "element_id": _id,
+    "has_coding": has_coding,
     "inner": _inner,
     "literal": _literal,
     "may_point": references.may_point,

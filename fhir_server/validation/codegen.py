@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from fhir_server.resources.types import PRIMITIVES, Element, TypeDefinition, definitions
-from fhir_server.validation import bindings, rules
+from fhir_server.validation import bindings, presence, rules
 
 _INLINE = 12
 """A choice with more types than this is looked up in a dictionary of small functions."""
@@ -22,8 +22,10 @@ _WHOLE = {"integer": -2147483648, "positiveInt": 1, "unsignedInt": 0}
 def generate(type_name: str, space: dict[str, Any]) -> Callable[..., bool]:
     """Compile the accepting function of a type into ``space`` (as ``accept_<type>``) and return it."""
     writer = _Writer(definitions()[type_name], space)
+    source = writer.source()
+    space.update(presence.KEYS)
     # The source is made from the tables that the package carries, never from what a client sends.
-    exec(compile(writer.source(), f"<accept {type_name}>", "exec"), space)  # noqa: S102
+    exec(compile(source, f"<accept {type_name}>", "exec"), space)  # noqa: S102
     accept: Callable[..., bool] = space[name_of(type_name)]
     return accept
 
@@ -197,9 +199,7 @@ class _Writer:
             if rule.severity != "error":
                 continue
             test = rule.condition or f"{self._constant('rule', rule.holds)}(d, s)"
-            if rule.key == "ref-1":
-                test = f"(d.get('reference', '')[:1] != '#' or {test})"
-            elif rule.key == "per-1":
-                test = f"('start' not in d or 'end' not in d or {test})"
+            if rule.guard and not rule.condition:
+                test = f"({rule.guard} or {test})"
             lines.append(f"if not {test}: return False")
         return lines

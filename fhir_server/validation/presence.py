@@ -7,8 +7,13 @@ or two.
 
 from __future__ import annotations
 
+from typing import Any
+
 from fhir_server.resources.fhirpath import ast
 from fhir_server.resources.fhirpath.node import places
+
+KEYS: dict[str, frozenset[str]] = {}
+"""The sets of properties that conditions name, made once instead of on every evaluation."""
 
 
 def condition(  # noqa: PLR0911 - one branch per form
@@ -23,6 +28,8 @@ def condition(  # noqa: PLR0911 - one branch per form
     match node:
         case ast.Call(name="exists" | "empty", base=ast.Step() as step, arguments=()):
             return _presence(step, type_name, negated=node.name == "empty")
+        case ast.Call(name="exists" | "empty", arguments=()):
+            return _coded(node, type_name)
         case ast.Call(name="not", arguments=()):
             inner = condition(node.base, type_name, exact=True)
             return None if inner is None else f"(not {inner})"
@@ -41,6 +48,71 @@ def condition(  # noqa: PLR0911 - one branch per form
     return None
 
 
+def guard(node: ast.Node, type_name: str) -> str | None:
+    """Write a condition that is enough, though not needed, for ``node`` to be true; None when there is none.
+
+    ``value.empty() or component.code.where(...).empty()`` is true without a value or without a component,
+    which saves the engine's work on most resources.
+    """
+    match node:
+        case ast.Binary(operator="or"):
+            found = [each for side in (node.left, node.right) if (each := guard(side, type_name))]
+            return f"({' or '.join(found)})" if found else None
+        case ast.Binary(operator="and"):
+            left, right = guard(node.left, type_name), guard(node.right, type_name)
+            return f"({left} and {right})" if left and right else None
+        case ast.Binary(operator="implies", left=ast.Call(name="exists", base=path, arguments=())):
+            return condition(node, type_name) or _absence(path, type_name)
+        case ast.Call(name="empty", base=path, arguments=()):
+            return condition(node, type_name) or _absence(path, type_name)
+    return condition(node, type_name)
+
+
+def _absence(path: ast.Node, type_name: str) -> str | None:
+    """Write that the first element of a path is not there, so that the path finds nothing."""
+    while isinstance(path, ast.Step | ast.Call) and not isinstance(path.base, ast.This):
+        # Functions that make something of nothing begin no path that a rule asks the emptiness of.
+        if isinstance(path, ast.Call) and path.name not in ("where", "first", "tail", "select", "coding"):
+            return None
+        path = path.base
+    return _presence(path, type_name, negated=True) if isinstance(path, ast.Step) else None
+
+
+def _coded(node: ast.Call, type_name: str) -> str | None:
+    """Write that ``concept.coding.where(system = 's' and (code = 'a' or code = 'b'))`` is there, or not."""
+    match node.base:
+        case ast.Call(
+            name="where",
+            base=ast.Step(base=ast.Step(base=ast.This(), name=name), name="coding"),
+            arguments=(ast.Binary("and", left, right),),
+        ):
+            systems, codes = _wanted(left, "system"), _wanted(right, "code")
+            is_concept = [found[1:] for found in places(type_name, name)] == [("CodeableConcept", False)]
+            if systems and codes and is_concept:
+                test = f"has_coding(d.get({name!r}), {systems!r}, {codes!r})"
+                return f"(not {test})" if node.name == "empty" else test
+    return None
+
+
+def _wanted(node: ast.Node, name: str) -> tuple[str, ...]:
+    """Return the texts that ``name = 'a' or name = 'b'`` asks for, () when the node asks something else."""
+    match node:
+        case ast.Binary("=", ast.Step(ast.This(), step), ast.Literal(str(value))) if step == name:
+            return (value,)
+        case ast.Binary("or", left, right):
+            first, second = _wanted(left, name), _wanted(right, name)
+            return first + second if first and second else ()
+    return ()
+
+
+def has_coding(concept: Any, systems: tuple[str, ...], codes: tuple[str, ...]) -> bool:
+    """Tell whether a CodeableConcept has a coding with one of ``codes`` in one of ``systems``."""
+    coding = concept.get("coding") if type(concept) is dict else None
+    return type(coding) is list and any(
+        type(each) is dict and each.get("code") in codes and each.get("system") in systems for each in coding
+    )
+
+
 def _joined(operator: str, node: ast.Binary, type_name: str, *, exact: bool) -> str | None:
     left = condition(node.left, type_name, exact=exact)
     right = condition(node.right, type_name, exact=exact)
@@ -55,8 +127,9 @@ def _presence(step: ast.Step, type_name: str, *, negated: bool) -> str | None:
     if not keys:
         return None
     if len(keys) > 3:
-        test = f"frozenset({keys!r}).isdisjoint(d)"
-        return test if negated else f"(not {test})"
+        label = f"keys_{type_name}_{step.name}".replace(".", "_")
+        KEYS[label] = frozenset(keys)
+        return f"{label}.isdisjoint(d)" if negated else f"(not {label}.isdisjoint(d))"
     word, glue = ("not in", " and ") if negated else ("in", " or ")
     return f"({glue.join(f'{key!r} {word} d' for key in keys)})"
 

@@ -15,7 +15,7 @@ from fhir_server.resources.fhirpath.node import Node, resource_type
 from fhir_server.resources.fhirpath.values import compare_moments, moment
 from fhir_server.resources.types import PRIMITIVES, Rule, definitions
 from fhir_server.validation import references
-from fhir_server.validation.presence import condition
+from fhir_server.validation.presence import condition, guard
 from fhir_server.validation.scene import Scene
 
 Check = Callable[[Any, Scene], bool]
@@ -27,13 +27,14 @@ ELSEWHERE = frozenset({"txt-1", "txt-2", "dom-2", "dom-3", "dom-4", "dom-5"})
 
 @dataclass(frozen=True, slots=True)
 class Invariant:
-    """A rule: ``holds`` asks it of a value, ``condition`` says the same in Python, or is None."""
+    """A rule: ``holds`` asks it of a value; ``condition`` is the same in Python, ``guard`` what is enough."""
 
     key: str
     severity: Literal["error", "warning"]
     human: str
     holds: Check
     condition: str | None
+    guard: str | None
 
 
 @cache
@@ -52,14 +53,15 @@ def of_element(owner: str, name: str, type_name: str) -> tuple[Invariant, ...]:
 
 
 def _invariant(rule: Rule, type_name: str) -> Invariant:
-    text = None
+    text = enough = None
     if rule.key in _BY_HAND:
-        holds = _BY_HAND[rule.key]
+        holds, enough = _BY_HAND[rule.key]
     else:
         holds = _asked(fhirpath.compile(rule.expression, type_name), type_name)
         if type_name not in PRIMITIVES:
             text = condition(fhirpath.parse(rule.expression), type_name)
-    return Invariant(rule.key, rule.severity, rule.human, holds, text)
+            enough = guard(fhirpath.parse(rule.expression), type_name)
+    return Invariant(rule.key, rule.severity, rule.human, holds, text, enough)
 
 
 def _asked(expression: fhirpath.Expression, type_name: str) -> Check:
@@ -97,4 +99,8 @@ def _period_runs_forward(period: Any, _: Scene) -> bool:
     return order is None or order <= 0
 
 
-_BY_HAND: dict[str, Check] = {"ref-1": _reference_resolves, "per-1": _period_runs_forward}
+_BY_HAND: dict[str, tuple[Check, str]] = {
+    "ref-1": (_reference_resolves, "d.get('reference', '')[:1] != '#'"),
+    "per-1": (_period_runs_forward, "'start' not in d or 'end' not in d"),
+}
+"""Rules that every resource asks many times: the check, and its guard."""

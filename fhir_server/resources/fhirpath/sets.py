@@ -5,11 +5,14 @@ http://hl7.org/fhirpath/N1/#functions
 
 from __future__ import annotations
 
+from typing import Any
+
 from fhir_server.resources.fhirpath.ast import FhirPathError
 from fhir_server.resources.fhirpath.node import Node, children, members, resource_type, system, wrap
 from fhir_server.resources.fhirpath.operators import FALSE, TRUE, boolean, distinct, holds, single
 from fhir_server.resources.fhirpath.registry import each, function
 from fhir_server.resources.fhirpath.scope import Closure, Items, Scope, truth
+from fhir_server.resources.fhirpath.values import fingerprint
 
 
 @function("empty")
@@ -99,15 +102,18 @@ def _select(scope: Scope, items: Items, projection: Closure) -> Items:
 @function("repeat", 1)
 def _repeat(scope: Scope, items: Items, projection: Closure) -> Items:
     found: Items = []
-    seen: set[int] = set()
+    seen: set[Any] = set()
     queue = items
     while queue:
-        # Nodes are made anew on every step, so an item is known by the JSON value that it stands for.
-        fresh = [item for item in _select(scope, queue, projection) if id(item.value) not in seen]
-        complex_items = {id(item.value) for item in fresh if type(item.value) is dict}
-        queue = [item for item in fresh if id(item.value) in complex_items or not holds(found, item)]
-        seen |= complex_items
-        found += queue
+        fresh: Items = []
+        for item in _select(scope, queue, projection):
+            # Nodes are made anew on every step, so an object is known by the JSON value that it stands for.
+            key = id(item.value) if type(item.value) is dict else fingerprint(item)
+            if key not in seen:
+                seen.add(key)
+                fresh.append(item)
+        queue = fresh
+        found += fresh
     return found
 
 

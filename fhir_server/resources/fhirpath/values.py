@@ -17,6 +17,8 @@ from fhir_server.resources.fhirpath.node import Node, is_a
 
 _DAY = 86_400
 _WIDEST_ZONE = 14 * 3600
+_FURTHEST = 10**9
+"""No date of FHIR is so many units away from another."""
 _TEMPORAL = re.compile(
     r"(?:(\d{4})(?:-(\d\d)(?:-(\d\d))?)?)?(?:T?(?:(\d\d)(?::(\d\d)(?::(\d\d(?:\.\d+)?))?)?)?(Z|[+-]\d\d:\d\d)?)?",
     re.ASCII,
@@ -233,7 +235,12 @@ def add_duration(node: Node, quantity: dict[str, Any], sign: int) -> Node | None
     """Add (``sign`` 1) or take away (-1) a duration; None when the sum is no date of FHIR."""
     start, amount = moment(node.value), number(quantity.get("value"))
     unit = unit_of(quantity)
-    if start is None or amount is None or abs(amount) > 10**9 or unit not in (*_SECONDS, "a", "mo"):
+    if (
+        start is None
+        or amount is None
+        or not -_FURTHEST <= amount <= _FURTHEST
+        or unit not in (*_SECONDS, "a", "mo")
+    ):
         return None
     try:
         parts = _moved(start, amount * sign, unit)
@@ -248,7 +255,8 @@ def _moved(start: Moment, amount: Decimal | int, unit: str) -> tuple[Decimal | i
         clock: tuple[Decimal | int, ...] = (*start.parts, 0, 0, 0)[:3]
         seconds = (clock[0] * 3600 + clock[1] * 60 + clock[2] + amount * _SECONDS[unit]) % _DAY
         return (int(seconds // 3600), int(seconds // 60 % 60), seconds % 60)[: len(start.parts)]
-    padded: tuple[Decimal | int, ...] = (*start.parts, *(1, 1, 1, 0, 0, 0)[len(start.parts) :])
+    rest_of_day: tuple[Decimal | int, ...] = (1, 1, 1, 0, 0, 0)[len(start.parts) :]
+    padded: tuple[Decimal | int, ...] = (*start.parts, *rest_of_day)
     year, month, day, hour, minute, second = padded
     if unit in ("a", "mo"):
         months = int(year) * 12 + int(month) - 1 + int(amount) * (12 if unit == "a" else 1)

@@ -20,7 +20,7 @@ _SCALARS = st.one_of(
     st.none(),
     st.booleans(),
     st.integers(-3, 2**33),
-    st.decimals(),
+    st.decimals(allow_nan=False),
     st.sampled_from(
         ["", " ", "#", "#org", "#med", "x", "2020-02-30", "Patient/1", "active", "urn:x", "\x00", "1" * 70]
     ),
@@ -88,7 +88,7 @@ def test_acceptor_and_walk_agree_on_every_type(tree: dict[str, Any]) -> None:
 
     assert accepts(tree) is not bool(found)
     # The strategy makes valid shapes and minds neither invariants nor where references may point.
-    assert all(issue.code in ("invalid", "invariant", "structure", "value") for issue in found)
+    assert all(issue.code != "required" for issue in found)
 
 
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from fhir_server.resources.types import definitions
 from fhir_server.validation import accept, rules
 from fhir_server.validation.explain import explain
+from fhir_server.validation.presence import KEYS, has_coding
 from fhir_server.validation.rules import Invariant
 from fhir_server.validation.scene import Scene
 from tests.unit.validation.samples import SAMPLES
@@ -21,6 +22,18 @@ _NAMED = [
     for rule in rules.of_type(name)
 ]
 _CONDITIONS = [(name, rule) for name, rule in _NAMED if rule.condition]
+_GUARDED = [(name, rule) for name, rule in _NAMED if rule.guard]
+_SYSTEMS = st.sampled_from(
+    [
+        "http://terminology.hl7.org/CodeSystem/condition-clinical",
+        "http://terminology.hl7.org/CodeSystem/condition-ver-status",
+        "http://terminology.hl7.org/CodeSystem/allergyintolerance-verification",
+    ]
+)
+_CODES = st.sampled_from(["entered-in-error", "resolved", "remission", "active"])
+_HELP = {"has_coding": has_coding, **KEYS}
+_GUARDED = [(name, rule) for name, rule in _NAMED if rule.guard]
+_HELP = {"has_coding": has_coding}
 
 
 def test_every_rule_of_the_definitions_is_asked_somewhere() -> None:
@@ -45,9 +58,7 @@ def test_rules_about_presence_are_plain_conditions() -> None:
     assert len(_CONDITIONS) >= 98
 
 
-@given(st.sampled_from(_CONDITIONS), st.data())
-def test_condition_means_what_the_expression_means(case: tuple[str, Invariant], data: st.DataObject) -> None:
-    name, rule = case
+def _thing(name: str, data: st.DataObject) -> dict[str, Any]:
     properties = definitions()[name].properties
     keys = data.draw(st.sets(st.sampled_from(sorted(properties)), max_size=8))
     words = st.sampled_from(["display", "group", "question", "reference", "canonical", "string", "x"])
@@ -57,9 +68,27 @@ def test_condition_means_what_the_expression_means(case: tuple[str, Invariant], 
         value: Any = data.draw(st.booleans()) if type_name == "boolean" else data.draw(words)
         if type_name[0].isupper():
             value = {"id": "x"}
+        if type_name == "CodeableConcept":
+            value = {"coding": [{"system": data.draw(_SYSTEMS), "code": data.draw(_CODES)}]}
         tree[key] = [value] if element.is_list else value
+    return tree
 
-    assert bool(eval(rule.condition or "", {"d": tree})) is rule.holds(tree, Scene(tree, tree))
+
+@given(st.sampled_from(_CONDITIONS), st.data())
+def test_condition_means_what_the_expression_means(case: tuple[str, Invariant], data: st.DataObject) -> None:
+    name, rule = case
+    tree = _thing(name, data)
+
+    assert bool(eval(rule.condition or "", {"d": tree, **_HELP})) is rule.holds(tree, Scene(tree, tree))
+
+
+@given(st.sampled_from(_GUARDED), st.data())
+def test_guard_is_enough_for_the_rule(case: tuple[str, Invariant], data: st.DataObject) -> None:
+    name, rule = case
+    tree = _thing(name, data)
+
+    if eval(rule.guard or "", {"d": tree, **_HELP}):
+        assert rule.holds(tree, Scene(tree, tree))
 
 
 def _bundle(**parts: Any) -> dict[str, Any]:
