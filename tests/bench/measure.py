@@ -20,7 +20,7 @@ Say = Callable[[str], None]
 
 @dataclass(slots=True)
 class Bench:
-    """The servers of one run. ``ours`` must hold what it promises; what the peer fails at is left blank."""
+    """The servers of one run. ``failed``: a row is missing because a server of this project refused."""
 
     ours: Server
     two_workers: Server
@@ -30,6 +30,7 @@ class Bench:
     say: Say = print
     figures: list[Figure] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    failed: bool = False
     stored: dict[str, int] = field(default_factory=lambda: defaultdict(int))
 
     @property
@@ -83,9 +84,9 @@ class Bench:
                 try:
                     report = self._run(server, make(server))
                 except LoadError as error:
-                    if server is not self.peer:
-                        raise
-                    self.notes.append(f"{plan.readings[0].name}: the peer failed. {error}")
+                    # One row is lost, not the run; but a run in which our own server failed is no success.
+                    self.notes.append(f"{plan.readings[0].name}, not measured: {error}")
+                    self.failed = self.failed or server is not self.peer
                     servers = [other for other in servers if other is not server]
                     reports.pop(server.name, None)
                     continue
@@ -94,19 +95,22 @@ class Bench:
         self._read(plan, reports)
 
     def _run(self, server: Server, job: Job) -> Report:
-        report = jobs.run(job)
+        try:
+            report = jobs.run(job)
+        except LoadError as error:
+            raise LoadError(f"{server.name}: {error}") from error
         for outcome in report.outcomes:
             if outcome.refused:
-                raise LoadError(
-                    f"{server.name}: {outcome.name}: {outcome.refused} refused. {outcome.refusal}"
-                )
+                raise LoadError(f"{server.name}: {outcome.refused} refused. {outcome.refusal}")
         return report
 
     def _read(self, plan: Plan, reports: dict[str, list[Report]]) -> None:
         for reading in plan.readings:
             values = {name: median([reading.of(report) for report in some]) for name, some in reports.items()}
             peer = values.get(self.peer.name) if self.peer else None
-            self.figures.append(Figure(reading.name, values[self.ours.name], reading.unit, peer, reading.aim))
+            if self.ours.name in values:
+                mine = values[self.ours.name]
+                self.figures.append(Figure(reading.name, mine, reading.unit, peer, reading.aim))
             if self.two_workers.name in values:
                 two = values[self.two_workers.name]
                 self.figures.append(Figure(f"{reading.name}, --workers 2", two, reading.unit, peer))

@@ -44,7 +44,7 @@ def main(words: list[str] | None = None) -> int:
             output = chosen.output or FOLDER / "bench-large-results.json"
             large.measure(FOLDER / "large", chosen.resources, output, console, fresh=chosen.fresh)
         else:
-            _measure(chosen, console)
+            return _measure(chosen, console)
     except (StartError, LoadError, AnswerError) as error:
         console.print(f"Not measured: {error}", style="red", markup=False)
         return 1
@@ -54,7 +54,7 @@ def main(words: list[str] | None = None) -> int:
     return 0
 
 
-def _measure(chosen: argparse.Namespace, console: Console) -> None:
+def _measure(chosen: argparse.Namespace, console: Console) -> int:
     began = time.monotonic()
     folder = FOLDER / "run"
     shutil.rmtree(folder, ignore_errors=True)
@@ -80,7 +80,8 @@ def _measure(chosen: argparse.Namespace, console: Console) -> None:
         for plan in all_plans(source, population):
             bench.carry_out(plan)
         bench.weigh()
-    shutil.rmtree(folder, ignore_errors=True)
+    if not bench.failed:
+        shutil.rmtree(folder, ignore_errors=True)  # else the logs say why
     title = f"{population.mean_bytes:,.0f} bytes of JSON per resource; {time.monotonic() - began:.0f} s"
     console.print(report.table(title, bench.figures))
     for note in bench.notes:
@@ -88,6 +89,7 @@ def _measure(chosen: argparse.Namespace, console: Console) -> None:
     output = chosen.output or ROOT / "bench-results.json"
     report.write(output, bench.figures, bench.notes)
     console.print(f"Written: {output.name}")
+    return 1 if bench.failed else 0
 
 
 def _peer(bench: Bench, folder: Path) -> Server | None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 
 import pytest
 
@@ -13,9 +11,8 @@ from tests.bench import job as jobs
 from tests.bench.generator import Generator
 from tests.bench.job import Job, LoadError, Report, Stream
 from tests.bench.wire import request
+from tests.unit.bench.serving import OK, Answer, served
 
-Answer = Callable[[bytes], bytes | None]
-_OK = b"HTTP/1.1 201 Created\r\ncontent-length: 0\r\n\r\n"
 _GET = request("GET", "/x", "127.0.0.1")
 
 
@@ -23,57 +20,15 @@ def _requests(count: int, size: int = 10) -> list[bytes]:
     return [request("POST", f"/{number}", "127.0.0.1", b"x" * size) for number in range(count)]
 
 
-@contextmanager
-def _server(answer: Answer) -> Iterator[tuple[int, list[bytes]]]:
-    """Serve on a thread for each connection; None from ``answer`` hangs up. Yields the port and what came."""
-    seen: list[bytes] = []
-    listener = socket.create_server(("127.0.0.1", 0))
-    threads: list[threading.Thread] = []
-
-    def talk(connection: socket.socket) -> None:
-        with connection, connection.makefile("rb") as stream:
-            while line := stream.readline():
-                length = 0
-                while (header := stream.readline()) not in (b"\r\n", b""):
-                    name, _, value = header.partition(b":")
-                    length = int(value) if name.lower() == b"content-length" else length
-                stream.read(length)
-                seen.append(line)
-                reply = answer(line)
-                if reply is None:
-                    return
-                connection.sendall(reply)
-
-    def accept() -> None:
-        while True:
-            try:
-                connection, _ = listener.accept()
-            except OSError:
-                return
-            threads.append(threading.Thread(target=talk, args=(connection,), daemon=True))
-            threads[-1].start()
-
-    accepting = threading.Thread(target=accept, daemon=True)
-    accepting.start()
-    try:
-        yield listener.getsockname()[1], seen
-    finally:
-        listener.shutdown(socket.SHUT_RDWR)
-        listener.close()
-        accepting.join(5)
-        for thread in threads:
-            thread.join(5)
-
-
 def _run(
     answer: Answer, *streams: Stream, seconds: float = 5.0, grace: float = 5.0
 ) -> tuple[Report, list[bytes]]:
-    with _server(answer) as (port, seen):
+    with served(answer) as (port, seen):
         return Generator(Job(port, streams, seconds, grace)).run(), seen
 
 
 def test_sends_each_request_once_and_counts_each_answer() -> None:
-    report, seen = _run(lambda _line: _OK, Stream("s", 4, _requests(50), once=True))
+    report, seen = _run(lambda _line: OK, Stream("s", 4, _requests(50), once=True))
 
     outcome = report.outcomes[0]
     assert sorted(seen) == sorted(b"POST /%d HTTP/1.1\r\n" % number for number in range(50))
@@ -82,13 +37,13 @@ def test_sends_each_request_once_and_counts_each_answer() -> None:
 
 
 def test_sends_bodies_larger_than_a_socket_takes_at_once() -> None:
-    report, _ = _run(lambda _line: _OK, Stream("s", 2, _requests(4, size=5_000_000), once=True))
+    report, _ = _run(lambda _line: OK, Stream("s", 2, _requests(4, size=5_000_000), once=True))
 
     assert report.outcomes[0].answered == 4
 
 
 def test_ends_at_the_deadline_when_requests_go_round() -> None:
-    report, _ = _run(lambda _line: _OK, Stream("s", 2, [_GET]), seconds=0.2)
+    report, _ = _run(lambda _line: OK, Stream("s", 2, [_GET]), seconds=0.2)
 
     assert 0.1 < report.outcomes[0].elapsed < 2
     assert report.outcomes[0].answered > 2
@@ -97,7 +52,7 @@ def test_ends_at_the_deadline_when_requests_go_round() -> None:
 def test_counts_refusals_apart_from_answers_and_keeps_the_first() -> None:
     def answer(line: bytes) -> bytes:
         bad = b"HTTP/1.1 422 No\r\ncontent-length: 3\r\n\r\nwhy"
-        return bad if line.startswith(b"POST /3 ") else _OK
+        return bad if line.startswith(b"POST /3 ") else OK
 
     report, _ = _run(answer, Stream("s", 1, _requests(5), once=True))
 
@@ -107,7 +62,7 @@ def test_counts_refusals_apart_from_answers_and_keeps_the_first() -> None:
 
 def test_counts_what_a_server_that_hangs_up_left_unanswered() -> None:
     def answer(line: bytes) -> bytes | None:
-        return None if line.startswith(b"POST /2 ") else _OK
+        return None if line.startswith(b"POST /2 ") else OK
 
     report, _ = _run(answer, Stream("s", 1, _requests(5), once=True))
 
@@ -124,7 +79,7 @@ def test_counts_what_was_never_answered() -> None:
 
 
 def test_keeps_the_pace_it_was_given() -> None:
-    report, _ = _run(lambda _line: _OK, Stream("s", 4, [_GET], rate=200), seconds=0.5)
+    report, _ = _run(lambda _line: OK, Stream("s", 4, [_GET], rate=200), seconds=0.5)
 
     assert 80 <= report.outcomes[0].answered <= 104
 
@@ -136,7 +91,7 @@ def test_a_stall_is_charged_for_every_request_that_was_due_meanwhile() -> None:
     def answer(_line: bytes) -> bytes:
         if not stalled:
             stalled.append(stall.wait(0.3))
-        return _OK
+        return OK
 
     report, _ = _run(answer, Stream("s", 1, [_GET], rate=100), seconds=0.5)
 
@@ -145,14 +100,14 @@ def test_a_stall_is_charged_for_every_request_that_was_due_meanwhile() -> None:
 
 def test_one_stream_that_is_used_up_ends_the_others() -> None:
     streams = Stream("a", 2, [_GET]), Stream("b", 1, _requests(20), once=True)
-    report, _ = _run(lambda _line: _OK, *streams, seconds=20)
+    report, _ = _run(lambda _line: OK, *streams, seconds=20)
 
     assert report.outcomes[1].answered == 20
     assert report.outcomes[0].elapsed < 10
 
 
 def test_runs_in_a_process_of_its_own() -> None:
-    with _server(lambda _line: _OK) as (port, _):
+    with served(lambda _line: OK) as (port, _):
         report = jobs.run(Job(port, [Stream("s", 2, _requests(10), once=True)], 5))
 
     assert report.outcomes[0].answered == 10
@@ -162,7 +117,7 @@ def test_runs_in_a_process_of_its_own() -> None:
 
 def test_a_stream_that_nobody_answers_is_an_error_with_the_reason() -> None:
     with (
-        _server(lambda _line: b"HTTP/1.1 503 No\r\ncontent-length: 4\r\n\r\nfull") as (port, _),
+        served(lambda _line: b"HTTP/1.1 503 No\r\ncontent-length: 4\r\n\r\nfull") as (port, _),
         pytest.raises(LoadError, match="503: full"),
     ):
         jobs.run(Job(port, [Stream("s", 1, _requests(3), once=True)], 5))
