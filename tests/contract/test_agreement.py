@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import fields, is_dataclass, replace
 from itertools import count
 from typing import Any
 
@@ -160,6 +160,25 @@ _sorts = st.lists(
 
 NUMBERED = count()
 
+# Strategies are costly to build: they are built once, for types A and B, which each example then renames.
+RESOURCES, LEAVES, PREDICATES = resources(("A", "B")), leaves(("A", "B")), predicates(("A", "B"))
+
+
+def renamed(drawn: Any, number: int) -> Any:
+    """Give the types A and B, wherever they stand in what was drawn, the example's number."""
+    if isinstance(drawn, str):
+        type_, slash, rest = drawn.partition("/")
+        return f"{type_}{number}{slash}{rest}" if type_ in {"A", "B"} else drawn
+    if isinstance(drawn, tuple | list):
+        return type(drawn)(renamed(each, number) for each in drawn)
+    if isinstance(drawn, dict):
+        return {renamed(key, number): renamed(value, number) for key, value in drawn.items()}
+    if is_dataclass(drawn) and not isinstance(drawn, type):
+        return replace(
+            drawn, **{each.name: renamed(getattr(drawn, each.name), number) for each in fields(drawn)}
+        )
+    return drawn
+
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[asyncio.Runner, Any]]:
@@ -205,7 +224,7 @@ def test_finds_what_the_plain_words_say_in_the_same_order(
     runner, store = world
     number = next(NUMBERED)
     types = (f"A{number}", f"B{number}")
-    raw = data.draw(resources(types))
+    raw = renamed(data.draw(RESOURCES), number)
     catalog = Catalog((type_, id_, values_of(values)) for (type_, id_), values in raw.items())
     changes = [change(type_, id_, **values) for (type_, id_), values in raw.items()]
     runner.run(store.commit([store.prepare(each) for each in changes]))
@@ -215,9 +234,9 @@ def test_finds_what_the_plain_words_say_in_the_same_order(
             patch.setattr(search, "_SORTED_AT_ONCE", 0)
             patch.setattr(search, "_ORDERED_AT_ONCE", 0)
         for _ in range(4):
-            hidden = data.draw(st.none() | leaves(types))
+            hidden = renamed(data.draw(st.none() | LEAVES), number)
             visibility = ALL if hidden is None else Visibility("test", {types[1]: hidden}, EVERYTHING)
-            where, size = data.draw(predicates(types)), data.draw(st.integers(1, 4))
+            where, size = renamed(data.draw(PREDICATES), number), data.draw(st.integers(1, 4))
             query = Query(types[0], where, data.draw(_sorts), size, total="accurate")
             expected = catalog.search(visibility, replace(query, count=1000))
 
@@ -232,7 +251,7 @@ def test_a_reference_sorted_by_its_clinical_date_is_in_the_same_order(
     runner, store = world
     number = next(NUMBERED)
     types = (f"A{number}", f"B{number}")
-    raw = data.draw(resources(types))
+    raw = renamed(data.draw(RESOURCES), number)
     target = f"{types[1]}/r0"
     for values in raw.values():
         values["references"].append(["subject", target])
@@ -257,8 +276,8 @@ def test_updates_and_deletions_leave_the_index_as_if_written_afresh(
     runner, store = world
     number = next(NUMBERED)
     types = (f"A{number}", f"B{number}")
-    raw, later = data.draw(resources(types)), data.draw(resources(types))
-    where = data.draw(predicates(types))
+    raw, later = renamed(data.draw(RESOURCES), number), renamed(data.draw(RESOURCES), number)
+    where = renamed(data.draw(PREDICATES), number)
     catalog = Catalog((type_, id_, values_of(values)) for (type_, id_), values in raw.items())
     changes = []
     for key in raw:

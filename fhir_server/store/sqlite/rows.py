@@ -32,7 +32,7 @@ COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
     "own": ("sk", "p", "a", "b"),
 }
 """The index tables. ``own`` holds references (a: target), dates, numbers and quantities (a: lo, b: hi) by
-resource: it tests and sorts a candidate that another index found, and leads from a resource to what it refers to.
+resource: it tests and sorts a candidate that another index found, and leads from a resource to its targets.
 """
 
 

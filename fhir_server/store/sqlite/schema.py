@@ -2,8 +2,8 @@
 
 ``sk`` is the stable number of a resource: (type number << 40) | sequence within the type, so that a type in
 order of creation is a range of the primary key. ``rk`` is the number of a version; it grows with every write,
-so ``version`` is the change log too. Every p is the number of a search parameter of a type, doubled; its low bit
-marks the rows of ``date``, ``number`` and ``quantity`` that are not simple (see ``rows``).
+so ``version`` is the change log too. Every p is the number of a search parameter of a type, doubled; its low
+bit marks the rows of ``date``, ``number`` and ``quantity`` that are not simple (see ``rows``).
 """
 
 from __future__ import annotations

@@ -99,7 +99,8 @@ class SqliteStore:
     ) -> SqliteStore:
         """Open the store in ``folder``, making it when there is none.
 
-        ``extractor``: type and body to searchable values, as they filled ``Change.values``; ``matcher``: whether a body satisfies a predicate, for old versions; ``clinical``: by type, the search parameter
+        ``extractor``: type and body to searchable values, as they filled ``Change.values``; ``matcher``:
+        whether a body satisfies a predicate, for old versions; ``clinical``: by type, the search parameter
         that ``Values.clinical`` is the value of. Raises KeyFault for a wrong ring, Fault(UNAVAILABLE) for a
         file that is newer than this program or that cannot be used.
         """
