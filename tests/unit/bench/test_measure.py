@@ -29,8 +29,10 @@ def _bench(ours: Answer, two_workers: Answer, peer: Answer, ceiling: Answer = _g
     with ExitStack() as stack:
         ports = [stack.enter_context(served(answer))[0] for answer in (ours, two_workers, ceiling, peer)]
         names = ("ours", "two", "ceiling", "peer")
-        servers = [Server(n, [], port, "/", Path(n)) for n, port in zip(names, ports, strict=True)]
-        yield Bench(*servers, rounds=2, say=lambda _sentence: None)
+        first, two, bare, other = (
+            Server(name, [], port, "/", Path(name)) for name, port in zip(names, ports, strict=True)
+        )
+        yield Bench(first, two, bare, other, rounds=2, say=lambda _sentence: None)
 
 
 def _job(server: Server) -> Job:
