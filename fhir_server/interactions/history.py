@@ -10,8 +10,8 @@ from fhir_server.faults import Fault, Kind
 from fhir_server.interactions.context import Context
 from fhir_server.interactions.pages import link, next_link, opened
 from fhir_server.interactions.request import Reply
+from fhir_server.interactions.times import time_span
 from fhir_server.resources.bundle import HistoryEntry, history_bundle
-from fhir_server.search.dates import span
 from fhir_server.search.query import Position
 from fhir_server.store.api import HistoryQuery, Stored
 
@@ -48,12 +48,12 @@ def _query(
             raise Fault(Kind.BAD_PARAMETER, f"Give {name} once.")
         values[name] = value
     zone = context.settings.zone
-    since = span(values["_since"], zone)[0] if "_since" in values else None
-    at = span(values["_at"], zone) if "_at" in values else None
+    since = time_span(values, "_since", zone)
+    at = time_span(values, "_at", zone)
     return HistoryQuery(
         type=context.request.type,
         id=context.request.id,
-        since=since,
+        since=since[0] if since else None,
         at=at,
         count=_count(context, values.get("_count")),
         before=position.tie if position else None,

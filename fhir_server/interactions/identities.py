@@ -49,6 +49,7 @@ async def identify(context: Context, entries: Sequence[Entry], fresh: dict[int, 
         first = conditional.setdefault((target.type, conditions), entry.index)
         if first != entry.index and target.name == "create":
             known.ids[entry.index] = known.ids[first]
+            known.found[entry.index] = known.found[first]
             continue
         found, expectation = await _found(context, entry, conditions)
         known.found[entry.index] = found
@@ -103,7 +104,7 @@ class References:
                     continue
                 reference = parse(text, context.request.base)
                 if reference.form == "conditional" and reference.type and reference.query:
-                    names[text] = await _conditional(context, entry, reference, known)
+                    names[text] = await _conditional(context, entry, reference.type, reference.query, known)
                 elif text.startswith("urn:uuid:") and text in links.references:
                     words = "A reference leads to a urn:uuid that is no entry's fullUrl."
                     issues.append(Issue("error", "not-found", words, (f"{entry.path}.resource",)))

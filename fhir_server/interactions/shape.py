@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal, cast
 
 from fhir_server.faults import Fault, Kind
 from fhir_server.resources import subset
@@ -25,7 +26,8 @@ class Shape:
     def of(self, body: bytes) -> bytes:
         """Return canonical JSON with what was asked for; the stored bytes themselves when that is all."""
         if self.summary in {"true", "text", "data"}:
-            return encode(subset.summary(decode(body), self.summary))
+            mode = cast("Literal['true', 'text', 'data']", self.summary)
+            return encode(subset.summary(decode(body), mode))
         if self.elements:
             return encode(subset.elements(decode(body), self.elements))
         return body

@@ -14,11 +14,11 @@ from fhir_server.interactions.pages import link, next_link, opened
 from fhir_server.interactions.read import current
 from fhir_server.interactions.request import Reply
 from fhir_server.interactions.search import membership
+from fhir_server.interactions.times import time_span
 from fhir_server.operations.arguments import simple, single
 from fhir_server.resources.bundle import searchset
 from fhir_server.resources.compartment import parameters as compartment_parameters
 from fhir_server.resources.types import RESOURCE_TYPES, compartments
-from fhir_server.search.dates import span
 from fhir_server.search.parameters import CLINICAL_DATE
 from fhir_server.search.parse import Include
 from fhir_server.search.predicate import (
@@ -96,11 +96,12 @@ def _wanted(context: Context, arguments: dict[str, str]) -> _Wanted:
     count = arguments.get("_count", str(context.settings.max_count))
     if not (count.isascii() and count.isdigit() and int(count[:10]) > 0):
         raise Fault(Kind.BAD_PARAMETER, "_count is a whole number, 1 or more.")
+    start, end, since = (time_span(arguments, name, zone) for name in ("start", "end", "_since"))
     return _Wanted(
         types=tuple(dict.fromkeys(types)),
-        start=span(arguments["start"], zone)[0] if "start" in arguments else None,
-        end=span(arguments["end"], zone)[1] if "end" in arguments else None,
-        since=span(arguments["_since"], zone)[0] if "_since" in arguments else None,
+        start=start[0] if start else None,
+        end=end[1] if end else None,
+        since=since[0] if since else None,
         count=min(int(count[:10]), context.settings.max_count),
     )
 

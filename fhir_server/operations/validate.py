@@ -52,8 +52,9 @@ async def _subject(context: Context) -> Tree:
     request = context.request
     for part in parts(request):
         if part.get("name") == "resource":
-            if isinstance(part.get("resource"), dict):
-                return part["resource"]
+            resource = part.get("resource")
+            if isinstance(resource, dict):
+                return resource
             raise Fault(Kind.BAD_REQUEST, "The parameter resource holds no resource.", "Parameters.parameter")
     if request.body is not None and not (parts(request) and context.type != "Parameters"):
         return request.body
