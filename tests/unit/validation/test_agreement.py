@@ -75,13 +75,13 @@ def _still(container: Any, key: Any) -> bool:
     return key in container if isinstance(container, dict) else key < len(container)
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(mutated())
 def test_acceptor_and_walk_agree_on_any_mutation(tree: Any) -> None:
     assert accepts(tree) is not bool(explain(tree, warnings=False))
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(resources())
 def test_acceptor_and_walk_agree_on_every_type(tree: dict[str, Any]) -> None:
     found = explain(tree, warnings=False)
@@ -91,7 +91,7 @@ def test_acceptor_and_walk_agree_on_every_type(tree: dict[str, Any]) -> None:
     assert all(issue.code != "required" for issue in found)
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.sampled_from(sorted(RESOURCE_TYPES)), st.dictionaries(_NAMES, _JSON, max_size=6))
 @example("Patient", {"contained": [{"id": {"x": Decimal("NaN")}}]})
 @example("Patient", {"name": [{"id": []}, {"id": {}}]})

@@ -33,7 +33,6 @@ _SYSTEMS = st.sampled_from(
 _CODES = st.sampled_from(["entered-in-error", "resolved", "remission", "active"])
 _HELP = {"has_coding": has_coding, **KEYS}
 _GUARDED = [(name, rule) for name, rule in _NAMED if rule.guard]
-_HELP = {"has_coding": has_coding}
 
 
 def test_every_rule_of_the_definitions_is_asked_somewhere() -> None:
