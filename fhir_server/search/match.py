@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from fhir_server.search.fold import fold
 from fhir_server.search.predicate import (
@@ -17,7 +18,9 @@ from fhir_server.search.predicate import (
     DateIs,
     Everything,
     Has,
+    HasWords,
     IdIn,
+    Near,
     Not,
     Nothing,
     NumberIs,
@@ -25,14 +28,18 @@ from fhir_server.search.predicate import (
     Present,
     QuantityIs,
     ReferenceIs,
+    StringContains,
     StringIs,
     StringStarts,
     Test,
+    Together,
+    TokenIn,
     TokenIs,
     UriIs,
     Where,
 )
 from fhir_server.search.query import Position, Query, Sort, SortKey
+from fhir_server.search.sphere import distance
 from fhir_server.search.values import Values
 from fhir_server.search.visibility import Visibility
 
@@ -58,6 +65,8 @@ def matches(  # noqa: C901, PLR0911 - one case for each node of the tree
             return False
         case Where(param, test):
             return passes(test, param, values)
+        case Together(param, tests):
+            return any(together(tests, row) for name, row in values.composites if name == param)
         case IdIn(ids):
             return id_ in ids
         case All(items):
@@ -88,16 +97,29 @@ def _linked(values: Values, param: str, type_: str) -> Iterator[str]:
             yield id_
 
 
-def passes(test: Test, param: str, values: Values) -> bool:  # noqa: PLR0911 - one case for each test
-    """Say whether some value of ``param`` passes ``test``."""
+def passes(  # noqa: C901, PLR0911, PLR0912 - one case for each test
+    test: Test, param: str, values: Values
+) -> bool:
+    """Say whether some value of ``param`` passes ``test``.
+
+    Of the tests that look at more than one row in one column:
+    :class:`TokenIn`: some token is a member, with its system, or with None for any system.
+    :class:`Near`: some position lies within the distance, its limit included, by :func:`sphere.distance`.
+    :class:`HasWords`: the parameter's words, all of the resource together, hold every word asked for.
+    """
     match test:
         case Present():
             return any(True for _ in _of(values, param))
         case TokenIs(system, code):
             tokens = ((s, c) for name, s, c in values.tokens if name == param)
             return any(system in (None, s) and code in (None, c) for s, c in tokens)
+        case TokenIn(members):
+            tokens = ((s, c) for name, s, c in values.tokens if name == param)
+            return any((s, c) in members or (None, c) in members for s, c in tokens)
         case StringStarts(start):
             return any(name == param and fold(text).startswith(start) for name, text in values.strings)
+        case StringContains(part):
+            return any(name == param and part in fold(text) for name, text in values.strings)
         case StringIs(exact):
             return (param, exact) in values.strings
         case UriIs(uri):
@@ -114,6 +136,41 @@ def passes(test: Test, param: str, values: Values) -> bool:  # noqa: PLR0911 - o
                 for row_param, s, code, name, lo, hi in values.quantities
                 if row_param == param
             )
+        case Near(latitude, longitude, metres):
+            return any(
+                name == param and distance(latitude, longitude, lat, lon) <= metres
+                for name, lat, lon in values.positions
+            )
+        case HasWords(words):
+            return words <= {word for name, word in values.words if name == param}
+
+
+def together(tests: tuple[Test, ...], components: tuple[tuple[tuple[Any, ...], ...], ...]) -> bool:
+    """Say whether one element of a composite passes: some value of each component its test, in their order.
+
+    A component's values are rows without their parameter, as in :attr:`Values.composites`. One without values
+    passes no test, and a test of another kind than the values (a date's on a token) is not passed either.
+    """
+    return len(tests) == len(components) and all(
+        passes(test, "", _component(rows)) for test, rows in zip(tests, components, strict=True)
+    )
+
+
+def _component(rows: tuple[tuple[Any, ...], ...]) -> Values:
+    """Return the values of one component as if they were those of a parameter without a name."""
+    values = Values()
+    kinds: dict[str, list[Any]] = {
+        "token": values.tokens,
+        "quantity": values.quantities,
+        "number": values.numbers,
+        "date": values.dates,
+        "string": values.strings,
+        "reference": values.references,
+        "uri": values.uris,
+    }
+    for kind, *columns in rows:
+        kinds[kind].append(("", *columns))
+    return values
 
 
 def _of(values: Values, param: str) -> Iterator[object]:
@@ -126,6 +183,9 @@ def _of(values: Values, param: str) -> Iterator[object]:
         values.quantities,
         values.references,
         values.uris,
+        values.composites,
+        values.positions,
+        values.words,
     ):
         for row in kind:
             if row[0] == param:

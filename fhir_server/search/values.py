@@ -22,7 +22,8 @@ class Values:
     composites      (param, components): one row for each element of a composite parameter below the resource;
                     ``components`` is a tuple with, per component, a tuple of its values, each a row of its
                     kind without the param: ("token", system, code), ("quantity", system, code, unit,
-                    lo, hi), ("number", lo, hi), ("date", lo, hi), ("string", text), ("reference", target)
+                    lo, hi), ("number", lo, hi), ("date", lo, hi), ("string", text), ("reference", target),
+                    ("uri", uri)
     positions       (param, latitude, longitude) in degrees
     words           (param, word): of ``_text`` and ``_content``, when the server keeps a text index
     clinical        milliseconds of the type's clinical date (``Observation.date`` …), None when it has none
