@@ -170,7 +170,7 @@ REFUSED = (
     _one("event handler in the narrative", P, "text.div", _DIV % '<p onclick="x()">x</p>', "value", ".text.div"),
     _one("script behind a link", P, "text.div", _DIV % '<a href="java&#9;script:x">x</a>', "value", ".text.div"),
     _one("form in the narrative", P, "text.div", _DIV % "<form>x</form>", "value", ".text.div"),
-    _one("style that loads", P, "text.div", _DIV % '<p style="background:url(http://x)">x</p>', "value", ".text.div"),
+    _one("style that runs", P, "text.div", _DIV % '<p style="background:url(data:text/html,x)">x</p>', "value", ".text.div"),
     _one("narrative that is not well-formed", P, "text.div", _DIV % "<p>x", "value", ".text.div"),
     _one("named entity in the narrative", P, "text.div", _DIV % "a&nbsp;b", "value", ".text.div"),
     _one("declared entity in the narrative", P, "text.div",
