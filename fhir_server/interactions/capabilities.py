@@ -66,8 +66,8 @@ def _statement(base: str, operations: tuple[Operation, ...], integrity: bool) ->
 
 
 def _resource(name: str, operations: tuple[Operation, ...], integrity: bool) -> dict[str, Any]:
-    served = parameters(name)
-    references = [each.code for each in served.values() if each.type == "reference"]
+    served = [each for each in parameters(name).values() if each.is_searchable]
+    references = [each.code for each in served if each.type == "reference"]
     own = [
         each
         for each in operations
@@ -86,7 +86,7 @@ def _resource(name: str, operations: tuple[Operation, ...], integrity: bool) -> 
         "conditionalDelete": "single",
         "referencePolicy": ["literal", "logical", *(["enforced"] if integrity else [])],
         "searchInclude": [f"{name}:{code}" for code in references] or ["*"],
-        "searchParam": [_parameter(each) for each in served.values()],
+        "searchParam": [_parameter(each) for each in served],
         **_operations(own),
     }
 

@@ -56,7 +56,9 @@ async def _subject(context: Context) -> Tree:
             if isinstance(resource, dict):
                 return resource
             raise Fault(Kind.BAD_REQUEST, "The parameter resource holds no resource.", "Parameters.parameter")
-    if request.body is not None and not (parts(request) and context.type != "Parameters"):
+    if request.body is not None and (
+        request.body.get("resourceType") != "Parameters" or context.type == "Parameters"
+    ):
         return request.body
     if request.id is None:
         raise Fault(Kind.BAD_REQUEST, "Send the resource to validate, bare or as the parameter resource.")

@@ -19,7 +19,7 @@ PATCH_XML = b"""<Parameters xmlns="http://hl7.org/fhir"><parameter><name value="
 
 
 def operation(type_: str, path: str, **parts: Any) -> Tree:
-    """Return one operation of a FHIRPath Patch; ``parts``: name, index, source, destination, or a value[x]."""
+    """Return one operation of a FHIRPath Patch; ``parts``: name, index, source, destination, value[x]."""
     given = [{"name": "type", "valueCode": type_}, {"name": "path", "valueString": path}]
     for name, value in parts.items():
         if name in {"index", "source", "destination"}:
