@@ -115,7 +115,7 @@ _IMAGE = re.compile(r"data:image/(?:png|gif|jpe?g|bmp|webp)[;,]", re.IGNORECASE)
 # What browsers skip inside a scheme: "java\tscript:" runs.
 _SKIPPED = re.compile("[\x00-\x20\x7f-\x9f\u200b-\u200f\u2028-\u202f\u2060\ufeff]+")
 _ACTIVE_STYLE = re.compile(
-    r"expression|javascript|vbscript|@import|behaviou?r|-moz-binding|\\|/\*", re.IGNORECASE
+    r"expression\(|javascript|vbscript|@import|behaviou?r|-moz-binding|\\|/\*", re.IGNORECASE
 )
 _STYLE_URL = re.compile(r"url\(['\"]?([^'\")]*)", re.IGNORECASE)
 _MEMO_LENGTH = 2000

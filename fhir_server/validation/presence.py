@@ -10,8 +10,10 @@ from __future__ import annotations
 from typing import Any
 
 from fhir_server.resources.fhirpath import ast
+from fhir_server.resources.fhirpath.compile import CONSTANTS
 from fhir_server.resources.fhirpath.node import places
 
+_NUMBERS = frozenset({"decimal", "integer", "positiveInt", "unsignedInt"})
 KEYS: dict[str, frozenset[str]] = {}
 """The sets of properties that conditions name, made once instead of on every evaluation."""
 
@@ -39,7 +41,7 @@ def condition(  # noqa: PLR0911 - one branch per form
             left = condition(node.left, type_name, exact=True)
             right = condition(node.right, type_name, exact=exact)
             return None if left is None or right is None else f"(not {left} or {right})"
-        case ast.Binary(operator="=" | "!=", right=ast.Literal()) if not exact:
+        case ast.Binary(operator="=" | "!=" | ">" | ">=", right=ast.Literal() | ast.Variable()) if not exact:
             return _compared(node, type_name)
         case ast.Binary(operator="xor" | "!="):
             return _joined(" != ", node, type_name, exact=True)
@@ -135,15 +137,19 @@ def _presence(step: ast.Step, type_name: str, *, negated: bool) -> str | None:
 
 
 def _compared(node: ast.Binary, type_name: str) -> str | None:
-    step, literal = node.left, node.right
-    if (
-        not isinstance(step, ast.Step)
-        or not isinstance(step.base, ast.This)
-        or not isinstance(literal, ast.Literal)
-    ):
+    found = places(type_name, node.left.name) if isinstance(node.left, ast.Step) else ()
+    if len(found) != 1 or not isinstance(node.left, ast.Step) or not isinstance(node.left.base, ast.This):
         return None
-    found = places(type_name, step.name)
-    if len(found) != 1 or not found[0][2] or type(literal.value) not in (str, bool):
-        return None
-    key, operator = found[0][0], "==" if node.operator == "=" else "!="
-    return f"({key!r} in d and d[{key!r}] {operator} {literal.value!r})"
+    (key, child_type, primitive), value = found[0], _constant(node.right)
+    if node.operator in ("=", "!=") and primitive and type(value) in (str, bool):
+        return f"({key!r} in d and d[{key!r}] {'==' if node.operator == '=' else '!='} {value!r})"
+    if node.operator in (">", ">=") and child_type in _NUMBERS and type(value) is int:
+        # A number that is only extensions cannot be compared, and a rule that is left open is kept.
+        return f"(d[{key!r}] {node.operator} {value} if {key!r} in d else {'_' + key!r} in d)"
+    return None
+
+
+def _constant(node: ast.Node) -> Any:
+    if isinstance(node, ast.Variable):
+        return CONSTANTS.get(node.name)
+    return node.value if isinstance(node, ast.Literal) else None

@@ -20,11 +20,12 @@ from fhir_server.resources.fhirpath.registry import FUNCTIONS
 from fhir_server.resources.fhirpath.scope import Closure, Items, Run, Scope, truth
 
 _NOTHING: Mapping[str, Any] = {}
-_CONSTANTS = {
+CONSTANTS = {
     "ucum": "http://unitsofmeasure.org",
     "sct": "http://snomed.info/sct",
     "loinc": "http://loinc.org",
 }
+"""Variables whose value is the same everywhere."""
 
 
 class Expression:
@@ -101,8 +102,8 @@ def _closure(node: ast.Node) -> Closure:  # noqa: C901, PLR0911 - one branch per
 
 def _variable(node: ast.Variable) -> Closure:
     name = node.name
-    if name in _CONSTANTS:
-        constant = [system(_CONSTANTS[name])]
+    if name in CONSTANTS:
+        constant = [system(CONSTANTS[name])]
         return lambda _: constant
     if name.startswith(("vs-", "ext-")):
         space = "ValueSet" if name.startswith("vs-") else "StructureDefinition"

@@ -30,6 +30,7 @@ _SYSTEMS = st.sampled_from(
         "http://terminology.hl7.org/CodeSystem/allergyintolerance-verification",
     ]
 )
+_UCUM = "http://unitsofmeasure.org"
 _CODES = st.sampled_from(["entered-in-error", "resolved", "remission", "active"])
 _HELP = {"has_coding": has_coding, **KEYS}
 _GUARDED = [(name, rule) for name, rule in _NAMED if rule.guard]
@@ -60,11 +61,13 @@ def test_rules_about_presence_are_plain_conditions() -> None:
 def _thing(name: str, data: st.DataObject) -> dict[str, Any]:
     properties = definitions()[name].properties
     keys = data.draw(st.sets(st.sampled_from(sorted(properties)), max_size=8))
-    words = st.sampled_from(["display", "group", "question", "reference", "canonical", "string", "x"])
+    words = st.sampled_from(["display", "group", "question", "reference", "canonical", "string", _UCUM])
     tree: dict[str, Any] = {}
     for key in keys:
         element, type_name = properties[key]
         value: Any = data.draw(st.booleans()) if type_name == "boolean" else data.draw(words)
+        if type_name in ("decimal", "integer", "positiveInt", "unsignedInt"):
+            value = data.draw(st.integers(-1, 1))
         if type_name[0].isupper():
             value = {"id": "x"}
         if type_name == "CodeableConcept":
