@@ -13,7 +13,7 @@ from fhir_server.resources.types import RESOURCE_TYPES
 from fhir_server.search import terms
 from fhir_server.search.bindings import implied_systems
 from fhir_server.search.fold import fold
-from fhir_server.search.parameters import Parameter, UnknownParameter, parameters, resolve, shown
+from fhir_server.search.parameters import R4, Parameter, Registry, UnknownParameter, shown
 from fhir_server.search.predicate import (
     EVERYTHING,
     NOTHING,
@@ -66,15 +66,15 @@ def _criterion(
             "(subject:Patient.name), or search in two requests.",
         )
     if name.startswith("_has:"):
-        source, parameter, rest = _reverse(type_, name)
+        source, parameter, rest = _reverse(type_, name, options.registry)
         inner = _criterion(source, rest, value, options, hops - 1, alternatives)
         return None if inner is None else Has(source, parameter.code, inner)
     head, chained, rest = name.partition(".")
     code, _, modifier = head.partition(":")
-    parameter = searchable(type_, code)
+    parameter = searchable(type_, code, options.registry)
     if not chained:
         return _term(type_, parameter, modifier, value, options)
-    types = _chained_types(parameter, modifier, rest)
+    types = _chained_types(parameter, modifier, rest, options.registry)
     ways = [
         (target, _criterion(target, rest, value, options, hops - 1, alternatives // len(types)))
         for target in types
@@ -83,35 +83,35 @@ def _criterion(
     return any_of(known) if known else None
 
 
-def searchable(type_: str, code: str) -> Parameter:
+def searchable(type_: str, code: str, registry: Registry = R4) -> Parameter:
     """Return the parameter ``code`` of ``type_`` if this server can search by it."""
-    parameter = resolve(type_, code)
+    parameter = registry.resolve(type_, code)
     if not parameter.is_searchable:
         raise UnknownParameter(f"The search parameter {code} is {parameter.type}; that is not supported yet.")
     return parameter
 
 
-def reference(type_: str, code: str) -> Parameter:
+def reference(type_: str, code: str, registry: Registry = R4) -> Parameter:
     """Return the reference parameter ``code`` of ``type_``, for a chain or an include."""
-    parameter = searchable(type_, code)
+    parameter = searchable(type_, code, registry)
     if parameter.type != "reference":
         raise Fault(Kind.BAD_PARAMETER, f"{type_}.{code} is a {parameter.type}, not a reference to follow.")
     return parameter
 
 
-def _reverse(type_: str, name: str) -> tuple[str, Parameter, str]:
+def _reverse(type_: str, name: str, registry: Registry) -> tuple[str, Parameter, str]:
     """Split ``_has:Type:code:name``. https://hl7.org/fhir/R4/search.html#has"""
     parts = name.split(":", 3)
     if len(parts) != 4 or parts[1] not in RESOURCE_TYPES:
         raise Fault(Kind.BAD_PARAMETER, "Write _has:Type:reference:name, e.g. _has:Observation:patient:code.")
     _, source, code, rest = parts
-    parameter = reference(source, code)
+    parameter = reference(source, code, registry)
     if type_ not in parameter.targets:
         raise Fault(Kind.BAD_PARAMETER, f"{source}.{code} never refers to {type_}.")
     return source, parameter, rest
 
 
-def _chained_types(parameter: Parameter, named: str, rest: str) -> tuple[str, ...]:
+def _chained_types(parameter: Parameter, named: str, rest: str, registry: Registry) -> tuple[str, ...]:
     """Return the types that a chain goes on to: the one named, else all that know the next parameter."""
     if parameter.type != "reference":
         raise Fault(
@@ -122,7 +122,7 @@ def _chained_types(parameter: Parameter, named: str, rest: str) -> tuple[str, ..
             raise Fault(Kind.BAD_PARAMETER, f"{parameter.code} never refers to {shown(named)}.")
         return (named,)
     code = rest.partition(".")[0].partition(":")[0]
-    types = tuple(each for each in parameter.targets if code == "_has" or code in parameters(each))
+    types = tuple(each for each in parameter.targets if code == "_has" or code in registry.parameters(each))
     if not types:
         raise UnknownParameter(
             f"Nothing that {parameter.code} refers to has a search parameter {shown(code)}."

@@ -12,7 +12,7 @@ import msgspec
 
 from fhir_server.resources.types import RESOURCE_TYPES
 from fhir_server.search.generate import program
-from fhir_server.search.parameters import CLINICAL_DATE
+from fhir_server.search.parameters import CLINICAL_DATE, R4, Registry
 from fhir_server.search.values import Values
 
 # Index values are floats, so a stored body need not be decoded to Decimal first.
@@ -29,13 +29,16 @@ class Extractor:
     def __init__(self, zone: tzinfo, base: str = "") -> None:
         self._zone = zone
         self._base = base.rstrip("/")
+        self.registry: Registry = R4
 
     def extract(self, tree: dict[str, Any]) -> Values:
         """Return the values of a decoded resource; none when its type is unknown."""
         values = Values()
+        registry = self.registry
+        values.generation = registry.generation
         type_ = tree.get("resourceType")
         if isinstance(type_, str) and type_ in RESOURCE_TYPES:
-            program(type_)(tree, values, self._zone, self._base)
+            program(type_, registry.custom(type_))(tree, values, self._zone, self._base)
             values.clinical = _clinical(type_, values)
         return values
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import tzinfo
-from functools import cache
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 
@@ -100,10 +100,10 @@ def _of_targets(path: Path, function: str, parameter: Parameter) -> list[tuple[P
     ]
 
 
-def text(type_: str) -> str:
-    """Return the Python text of the extractor of ``type_``."""
+def text(type_: str, custom: tuple[Parameter, ...] = ()) -> str:
+    """Return the Python text of the extractor of ``type_``, which also has the ``custom`` parameters."""
     root = _Node()
-    for parameter in parameters(type_).values():
+    for parameter in (*parameters(type_).values(), *custom):
         for path, function in sources(parameter, type_):
             root.at(path.steps).add(function, parameter.code)
     names = (f"x{number}" for number in range(1, 1_000_000))
@@ -149,10 +149,10 @@ def _get(step: Get, child: _Node, name: str, indent: str, names: Iterator[str]) 
     yield from _body(child, inner, indent, names)
 
 
-@cache
-def program(type_: str) -> Program:
+@lru_cache(maxsize=1024)
+def program(type_: str, custom: tuple[Parameter, ...] = ()) -> Program:
     """Return the extractor of ``type_``, compiled on first use."""
     names: dict[str, Any] = dict(vars(elements))
-    exec(compile(text(type_), f"<extract {type_}>", "exec"), names)  # noqa: S102 - made of the R4 tables alone
+    exec(compile(text(type_, custom), f"<extract {type_}>", "exec"), names)  # noqa: S102 - made of the R4 tables alone
     compiled: Program = names["extract"]
     return compiled

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from fhir_server.faults import Fault, Kind
 from fhir_server.resources.types import RESOURCE_TYPES
 from fhir_server.search.criteria import reference
-from fhir_server.search.parameters import parameters, shown
+from fhir_server.search.parameters import R4, Registry, shown
 
 ANY = "*"
 """Stands for every type, or for every reference parameter of a type."""
@@ -31,7 +31,7 @@ class Include:
     reverse: bool = False
 
 
-def includes(type_: str, name: str, value: str) -> tuple[Include, ...]:
+def includes(type_: str, name: str, value: str, registry: Registry = R4) -> tuple[Include, ...]:
     """Read ``_include``, ``_revinclude`` or either with ``:iterate``, in a search for ``type_``.
 
     ``value``: ``Type:code``, ``Type:code:Target``, ``Type:*`` or ``*``. Raises a Fault,
@@ -42,12 +42,12 @@ def includes(type_: str, name: str, value: str) -> tuple[Include, ...]:
         raise Fault(Kind.UNSUPPORTED_PARAMETER, f"{base} takes the modifier iterate, or none.")
     reverse, iterate = base == "_revinclude", modifier == "iterate"
     if value == ANY:
-        return _all(type_, reverse=reverse, iterate=iterate)
+        return _all(type_, registry, reverse=reverse, iterate=iterate)
     source, code, target = _parts(base, value)
-    if code != ANY and target is not None and target not in reference(source, code).targets:
+    if code != ANY and target is not None and target not in reference(source, code, registry).targets:
         raise Fault(Kind.BAD_PARAMETER, f"{source}.{code} never refers to {target}.")
     if code != ANY:
-        reference(source, code)
+        reference(source, code, registry)
     return (Include(source, code, target, iterate=iterate, reverse=reverse),)
 
 
@@ -63,7 +63,7 @@ def _parts(name: str, value: str) -> tuple[str, str, str | None]:
     return parts[0], parts[1], parts[2] if len(parts) == 3 else None
 
 
-def _all(type_: str, *, reverse: bool, iterate: bool) -> tuple[Include, ...]:
+def _all(type_: str, registry: Registry, *, reverse: bool, iterate: bool) -> tuple[Include, ...]:
     """Follow every reference; backwards: of every type that may refer to the type searched for."""
     if not reverse:
         return (Include(ANY, ANY, iterate=iterate),)
@@ -72,5 +72,7 @@ def _all(type_: str, *, reverse: bool, iterate: bool) -> tuple[Include, ...]:
     return tuple(
         Include(source, ANY, reverse=True)
         for source in sorted(RESOURCE_TYPES)
-        if any(type_ in each.targets for each in parameters(source).values() if each.type == "reference")
+        if any(
+            type_ in each.targets for each in registry.parameters(source).values() if each.type == "reference"
+        )
     )

@@ -5,7 +5,7 @@ https://hl7.org/fhir/R4/searchparameter-registry.html
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
@@ -115,9 +115,71 @@ store may keep it beside every reference and read "this patient's, newest first"
 """
 
 
+@dataclass(frozen=True, slots=True)
+class Custom:
+    """A search parameter that a stored SearchParameter defines, for each type of ``base``.
+
+    ``is_active``: the index is whole, so that it can be searched by; until then writes fill the index already.
+    """
+
+    parameter: Parameter
+    base: tuple[str, ...]
+    is_active: bool = False
+
+
+class Registry:
+    """The search parameters that a server knows: those of R4, and custom ones. It never changes.
+
+    ``generation``: the number of this set of custom parameters, for telling an index row's extractor from a
+    later one; 0 for R4 alone.
+    """
+
+    def __init__(self, custom: Iterable[Custom] = (), generation: int = 0) -> None:
+        self.generation = generation
+        self._custom: dict[str, list[Custom]] = {}
+        self._known: dict[str, Mapping[str, Parameter]] = {}
+        for each in custom:
+            for type_ in each.base:
+                self._custom.setdefault(type_, []).append(each)
+
+    def parameters(self, type_: str) -> Mapping[str, Parameter]:
+        """Return the parameters that ``type_`` can be searched by, by code; of every type for "Resource"."""
+        if type_ not in self._custom:
+            return parameters(type_)
+        known = self._known.get(type_)
+        if known is None:
+            active = {each.parameter.code: each.parameter for each in self._custom[type_] if each.is_active}
+            known = self._known[type_] = MappingProxyType({**parameters(type_), **active})
+        return known
+
+    def custom(self, type_: str) -> tuple[Parameter, ...]:
+        """Return the custom parameters whose values are extracted from a ``type_``, active or not."""
+        return tuple(each.parameter for each in self._custom.get(type_, ()))
+
+    def is_building(self, type_: str, code: str) -> bool:
+        """Tell whether ``code`` is a custom parameter of ``type_`` whose index is not whole yet."""
+        return any(each.parameter.code == code and not each.is_active for each in self._custom.get(type_, ()))
+
+    def resolve(self, type_: str, code: str) -> Parameter:
+        """Return the parameter ``code`` of ``type_``; raises :class:`UnknownParameter` with near names."""
+        known = self.parameters(type_)
+        parameter = known.get(code)
+        if parameter is not None:
+            return parameter
+        if self.is_building(type_, code):
+            raise UnknownParameter(
+                f"The index of the search parameter {shown(code)} of {type_} is being built; search by it when "
+                "$reindex has finished."
+            )
+        # A long name resembles nothing, and comparing it would cost time that grows with its length.
+        near = get_close_matches(code, known, n=3) if len(code) <= 64 else []
+        hint = f" Did you mean {' or '.join(near)}?" if near else ""
+        raise UnknownParameter(f"This server knows no search parameter {shown(code)} of {type_}.{hint}")
+
+
 @cache
 def parameters(type_: str) -> Mapping[str, Parameter]:
-    """Return the search parameters of ``type_`` by code; those of every type for "Resource".
+    """Return R4's search parameters of ``type_`` by code; those of every type for "Resource".
 
     Those without an expression (``_text``, ``_content``, ``_query``) are not listed: they search no element.
     """
@@ -155,16 +217,8 @@ def _by_base() -> dict[str, list[Parameter]]:
     return found
 
 
-def resolve(type_: str, code: str) -> Parameter:
-    """Return the search parameter ``code`` of ``type_``; raises :class:`UnknownParameter` with near names."""
-    known = parameters(type_)
-    parameter = known.get(code)
-    if parameter is not None:
-        return parameter
-    # A long name resembles nothing, and comparing it would cost time that grows with its length.
-    near = get_close_matches(code, known, n=3) if len(code) <= 64 else []
-    hint = f" Did you mean {' or '.join(near)}?" if near else ""
-    raise UnknownParameter(f"This server knows no search parameter {shown(code)} of {type_}.{hint}")
+R4 = Registry()
+"""R4's own parameters and no others."""
 
 
 def shown(name: str) -> str:

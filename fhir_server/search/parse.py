@@ -113,7 +113,7 @@ def _read_sort(draft: _Draft, _: str, value: str) -> str | None:
     """Read ``_sort``. https://hl7.org/fhir/R4/search.html#sort"""
     for key in value.split(","):
         code = key.strip().removeprefix("-")
-        searchable(draft.type, code)
+        searchable(draft.type, code, draft.options.registry)
         # Among equals in a parameter, the same parameter decides nothing more.
         if all(code != sort.param for sort in draft.sort):
             draft.sort.append(Sort(code, descending=key.strip().startswith("-")))
@@ -124,7 +124,7 @@ def _read_sort(draft: _Draft, _: str, value: str) -> str | None:
 
 def _read_include(draft: _Draft, name: str, value: str) -> str | None:
     """Read ``_include`` and ``_revinclude``; one that starts from a type not searched for has no effect."""
-    found = includes(draft.type, name, value)
+    found = includes(draft.type, name, value, draft.options.registry)
     sources = (ANY, draft.type)
     if draft.type != "Resource" and any(
         not (each.reverse or each.iterate) and each.type not in sources for each in found

@@ -19,7 +19,7 @@ from fhir_server.resources.types import RESOURCE_TYPES
 from fhir_server.search.dates import span
 from fhir_server.search.elements import LARGEST
 from fhir_server.search.fold import fold
-from fhir_server.search.parameters import Parameter
+from fhir_server.search.parameters import R4, Parameter, Registry
 from fhir_server.search.predicate import (
     DateIs,
     NumberIs,
@@ -41,7 +41,7 @@ class Options:
 
     ``zone``: of dates without one. ``now``: the present, in ms since the epoch (for ``ap``). ``base``: the
     server's address without a trailing slash. ``default_count``, ``max_count``: entries in a page.
-    ``strict``: refuse an unknown parameter; otherwise ignore it and say so.
+    ``strict``: refuse an unknown parameter; otherwise ignore it and say so. ``registry``: the parameters there are.
     """
 
     zone: tzinfo
@@ -50,6 +50,7 @@ class Options:
     default_count: int = 20
     max_count: int = 1000
     strict: bool = True
+    registry: Registry = R4
 
 
 _PREFIXED = re.compile(r"(eq|ne|gt|lt|ge|le|sa|eb|ap)?(.*)", re.DOTALL)

@@ -26,6 +26,7 @@ class Values:
                     ("uri", uri)
     positions       (param, latitude, longitude) in degrees
     words           (param, word): of ``_text`` and ``_content``, when the server keeps a text index
+    generation      of the :class:`search.parameters.Registry` that said what to extract
     clinical        milliseconds of the type's clinical date (``Observation.date`` …), None when it has none
     ==============  ======================================================================================
 
@@ -39,6 +40,7 @@ class Values:
         "clinical",
         "composites",
         "dates",
+        "generation",
         "numbers",
         "positions",
         "quantities",
@@ -61,3 +63,4 @@ class Values:
         self.positions: list[tuple[str, float, float]] = []
         self.words: list[tuple[str, str]] = []
         self.clinical: int | None = None
+        self.generation = 0

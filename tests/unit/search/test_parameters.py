@@ -8,7 +8,7 @@ from fhir_server.faults import Fault, Kind
 from fhir_server.resources.types import RESOURCE_TYPES, definitions
 from fhir_server.search.expressions import Equals, ExpressionError, Get, Path, Refers, paths
 from fhir_server.search.generate import ROWS, sources
-from fhir_server.search.parameters import CLINICAL_DATE, UnknownParameter, by_url, parameters, resolve
+from fhir_server.search.parameters import CLINICAL_DATE, R4, UnknownParameter, by_url, parameters
 
 
 def test_every_type_has_the_parameters_of_all_resources() -> None:
@@ -20,7 +20,7 @@ def test_every_type_has_the_parameters_of_all_resources() -> None:
 
 
 def test_a_parameter_knows_its_kind_url_and_targets() -> None:
-    patient = resolve("Observation", "patient")
+    patient = R4.resolve("Observation", "patient")
 
     assert (patient.type, patient.targets) == ("reference", ("Group", "Patient"))
     assert patient.url == "http://hl7.org/fhir/SearchParameter/clinical-patient"
@@ -28,16 +28,16 @@ def test_a_parameter_knows_its_kind_url_and_targets() -> None:
 
 
 def test_a_composite_knows_its_components_and_is_not_searchable() -> None:
-    composite = resolve("Observation", "code-value-quantity")
+    composite = R4.resolve("Observation", "code-value-quantity")
 
     assert [by_url()[c.definition].code for c in composite.components] == ["code", "value-quantity"]
     assert not composite.is_searchable
-    assert resolve("Observation", "code").is_searchable
+    assert R4.resolve("Observation", "code").is_searchable
 
 
 def test_an_unknown_parameter_is_refused_with_near_names() -> None:
     with pytest.raises(UnknownParameter) as caught:
-        resolve("Patient", "birtdate")
+        R4.resolve("Patient", "birtdate")
 
     assert caught.value.kind is Kind.UNSUPPORTED_PARAMETER
     assert "birthdate" in caught.value.diagnostics
@@ -46,7 +46,7 @@ def test_an_unknown_parameter_is_refused_with_near_names() -> None:
 @pytest.mark.parametrize("code", ["family", "_text", "", "x" * 100_000, "\ud800"])
 def test_a_parameter_of_another_type_is_unknown(code: str) -> None:
     with pytest.raises(Fault) as caught:
-        resolve("Observation", code)
+        R4.resolve("Observation", code)
 
     assert len(caught.value.diagnostics) < 200
     assert caught.value.diagnostics.isascii()
