@@ -15,7 +15,8 @@ from fhir_server.search.dates import span
 def time_span(values: Mapping[str, str], name: str, zone: tzinfo) -> tuple[int, int] | None:
     """Return the first and last ms that the parameter ``name`` stands for; None when it is not given.
 
-    ``values``: the parameters by name. ``zone`` holds for a date without one. Fault BAD_PARAMETER for what is no date.
+    ``values``: the parameters by name. ``zone`` holds for a date without one.
+    Fault BAD_PARAMETER for what is no date.
     """
     text = values.get(name)
     if text is None:
