@@ -119,7 +119,8 @@ store may keep it beside every reference and read "this patient's, newest first"
 class Custom:
     """A search parameter that a stored SearchParameter defines, for each type of ``base``.
 
-    ``is_active``: the index is whole, so that it can be searched by; until then writes fill the index already.
+    ``is_active``: the index is whole, so that it can be searched by; until then writes fill the
+    index already.
     """
 
     parameter: Parameter
@@ -168,8 +169,8 @@ class Registry:
             return parameter
         if self.is_building(type_, code):
             raise UnknownParameter(
-                f"The index of the search parameter {shown(code)} of {type_} is being built; search by it when "
-                "$reindex has finished."
+                f"The index of the search parameter {shown(code)} of {type_} is being built; search by it "
+                "when $reindex has finished."
             )
         # A long name resembles nothing, and comparing it would cost time that grows with its length.
         near = get_close_matches(code, known, n=3) if len(code) <= 64 else []

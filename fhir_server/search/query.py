@@ -37,6 +37,9 @@ class Position:
 class Query:
     """Find resources of ``type`` that satisfy ``where``: one page of ``count`` after ``after``.
 
+    ``before``, instead of ``after``: the ``count`` matches that come last before it, in the same order.
+    ``explain``: tell in :class:`store.api.Page` how the search was carried out.
+
     ``total``: "none" (do not count), "accurate" (count all that the caller may see).
     Without ``sort`` the order is that of first creation, which never changes. It also decides between equal
     keys, reversed when the first sort descends.
@@ -48,3 +51,5 @@ class Query:
     count: int = 20
     after: Position | None = None
     total: Literal["none", "accurate"] = "none"
+    before: Position | None = None
+    explain: bool = False

@@ -41,7 +41,7 @@ class Options:
 
     ``zone``: of dates without one. ``now``: the present, in ms since the epoch (for ``ap``). ``base``: the
     server's address without a trailing slash. ``default_count``, ``max_count``: entries in a page.
-    ``strict``: refuse an unknown parameter; otherwise ignore it and say so. ``registry``: the parameters there are.
+    ``strict``: refuse an unknown parameter; otherwise ignore it and say so. ``registry``: which are known.
     """
 
     zone: tzinfo

@@ -6,9 +6,9 @@ No read exists without a Visibility. Writes are optimistic: ``prepare`` costs CP
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from fhir_server.search.predicate import Predicate
 from fhir_server.search.query import Position, Query
@@ -96,11 +96,17 @@ class StillReferenced(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Matches in order, how many there are in all (None unless asked), and where the next page starts."""
+    """Matches in order, how many there are in all (None unless asked), and where the next page starts.
+
+    ``previous``: the ``before`` of the page that comes before this one; None on the first page.
+    ``plan``: how the search was carried out, when asked: names, numbers and lists, nothing of a record.
+    """
 
     matches: list[Stored]
     total: int | None
     next: Position | None
+    previous: Position | None = None
+    plan: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
