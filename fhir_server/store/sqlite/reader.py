@@ -58,6 +58,8 @@ class Session:
             try:
                 return work(self)
             finally:
+                # The clock must not stop the end of the transaction: whoever reads next would find it open.
+                self._until = _FOREVER
                 if self.connection.in_transaction:
                     self.connection.execute("COMMIT")
         except sqlite3.OperationalError as error:

@@ -1,0 +1,40 @@
+"""A reader's transaction ends whatever the clock says."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from fhir_server.store.sqlite.reader import Late, Session
+
+
+def test_a_read_that_uses_up_its_time_leaves_the_connection_ready_for_the_next(tmp_path: Path) -> None:
+    session = Session(sqlite3.connect(tmp_path / "x.sqlite", isolation_level=None))
+
+    def one(session: Session) -> int:
+        return int(session.connection.execute("SELECT 1").fetchone()[0])
+
+    def endless(session: Session) -> None:
+        rows = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n) SELECT count(*) FROM n"
+        session.connection.execute(rows).fetchone()
+
+    with pytest.raises(Late):
+        session.attempt(endless, 0.01)
+
+    assert session.attempt(one, 1) == 1
+    session.connection.close()
+
+
+def test_thousands_of_reads_whose_time_is_over_when_they_end_all_answer(tmp_path: Path) -> None:
+    # The progress handler counts instructions across statements: every few hundred reads it fires in the COMMIT.
+    session = Session(sqlite3.connect(tmp_path / "x.sqlite", isolation_level=None))
+
+    def at_the_limit(session: Session) -> int:
+        found = int(session.connection.execute("SELECT 1").fetchone()[0])
+        session._until = 0
+        return found
+
+    assert {session.attempt(at_the_limit, 1) for _ in range(3000)} == {1}
+    session.connection.close()
