@@ -28,7 +28,7 @@ def test_a_read_that_uses_up_its_time_leaves_the_connection_ready_for_the_next(t
 
 
 def test_thousands_of_reads_whose_time_is_over_when_they_end_all_answer(tmp_path: Path) -> None:
-    # The progress handler counts instructions across statements: every few hundred reads it fires in the COMMIT.
+    # The progress handler counts instructions across statements: now and then it fires in the COMMIT.
     session = Session(sqlite3.connect(tmp_path / "x.sqlite", isolation_level=None))
 
     def at_the_limit(session: Session) -> int:
