@@ -14,6 +14,7 @@ from fhir_server.search.predicate import Predicate
 from fhir_server.search.query import Position, Query
 from fhir_server.search.values import Values
 from fhir_server.search.visibility import Visibility
+from fhir_server.store.upkeep import Jobs, Parameters
 
 Method = Literal["POST", "PUT", "PATCH", "DELETE"]
 
@@ -153,6 +154,14 @@ class Store(Protocol):
     its limit; ``Stale`` and ``StillReferenced`` from ``commit``.
     """
 
+    @property
+    def jobs(self) -> Jobs:
+        """The durable jobs."""
+
+    @property
+    def parameters(self) -> Parameters:
+        """The custom search parameters that the index follows."""
+
     async def read(self, visibility: Visibility, type_: str, id_: str) -> Stored | None:
         """Return the current version, a deletion included; None when unknown or not visible."""
 
@@ -188,5 +197,3 @@ class Store(Protocol):
 
     async def close(self) -> None:
         """Finish writes under way and release the files."""
-
-

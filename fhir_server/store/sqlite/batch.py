@@ -17,13 +17,14 @@ from typing import NamedTuple
 from fhir_server.crypto.blind import BlindIndex
 from fhir_server.crypto.envelope import Envelope
 from fhir_server.faults import Fault, Kind
+from fhir_server.search.values import Values
 from fhir_server.store.api import Change, Condition, Expectation, Stale, StillReferenced, Unreferenced
 from fhir_server.store.sqlite.compile import Compiler, type_range
 from fhir_server.store.sqlite.functions import Extractor
 from fhir_server.store.sqlite.names import Draft
 from fhir_server.store.sqlite.records import METHODS, Opener, id_of, json_array, tombstone
 from fhir_server.store.sqlite.rows import COLUMNS, Row, Rows, names_of, rows_of, with_sk
-from fhir_server.store.sqlite.schema import DELETED, LIVE
+from fhir_server.store.sqlite.schema import DELETED, LIVE, generation
 from fhir_server.store.sqlite.search import Searcher
 
 _MOST_ROWS = 128
@@ -82,6 +83,7 @@ class Batch:
     _staged: set[int] = field(default_factory=set)
     _next_sk: dict[int, int] = field(default_factory=dict)
     _next_rk: int = 0
+    _generation: int = -1
 
     def add(self, prepared: Sequence[SqlitePrepared], conditions: Sequence[Condition]) -> None:
         """Check one commit and stage it; raises Stale, StillReferenced or Fault with nothing staged."""
@@ -194,13 +196,24 @@ class Batch:
         if head.state == DELETED:
             return _NO_ROWS
         values = self.tools.extractor(item.change.type, body)
+        self._check_generation(values)
         return rows_of(values, self.draft.allot_params(item.change.type, names_of(values)), self.tools.blind)
 
     def _new_rows(self, item: SqlitePrepared) -> Rows:
         values = item.change.values
-        if item.rows is not None or values is None:
-            return item.rows or _NO_ROWS
+        if values is None:
+            return _NO_ROWS
+        self._check_generation(values)
+        if item.rows is not None:
+            return item.rows
         return rows_of(values, self.draft.allot_params(item.change.type, names_of(values)), self.tools.blind)
+
+    def _check_generation(self, values: Values) -> None:
+        """Refuse values that another set of search parameters than the store's current one says."""
+        if self._generation < 0:
+            self._generation = generation(self.connection)
+        if values.generation != self._generation:
+            raise Stale
 
     def _stage(self, item: SqlitePrepared, head: Head | None, old: Rows, new: Rows) -> None:
         change = item.change
@@ -225,7 +238,7 @@ class Batch:
         method = METHODS.index(change.method)
         self._added["version"].append((rk, sk, change.version, change.updated, method, payload))
         _spread(self._added, gained, sk)
-        self._several.update(_repeated(new))
+        self._several.update(repeated(new))
         _spread(self._removed, lost, sk)
         self._staged.add(item.digest)
 
@@ -262,7 +275,7 @@ def _spread(to: dict[str, list[Row]], rows: Rows, sk: int) -> None:
             to[table].extend(with_sk(table, some, sk))
 
 
-def _repeated(rows: Rows) -> set[int]:
+def repeated(rows: Rows) -> set[int]:
     """Return the date parameters that have several values: ``ref.x`` cannot order their resources."""
     odd = [row[0] for row in rows.date if row[0] & 1]
     return {p - 1 for p in odd if odd.count(p) > 1} if len(odd) > 1 else set()
@@ -273,7 +286,9 @@ def _insertion(table: str, size: int) -> str:
     statement = _INSERTIONS.get(key)
     if statement is None:
         row = f"({','.join('?' * len(_WHOLE[table]))})"
-        statement = _INSERTIONS[key] = f"INSERT INTO {table} VALUES {','.join([row] * size)}"
+        # While a search parameter that was defined anew is rebuilt, a row of its old definition may be there.
+        verb = "INSERT OR IGNORE" if table in COLUMNS else "INSERT"
+        statement = _INSERTIONS[key] = f"{verb} INTO {table} VALUES {','.join([row] * size)}"
     return statement
 
 

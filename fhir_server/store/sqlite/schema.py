@@ -64,7 +64,15 @@ def _create(connection: sqlite3.Connection) -> None:
             connection.execute(statement)
 
 
-MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_create,)
+def _add_jobs(connection: sqlite3.Connection) -> None:
+    connection.execute(
+        "CREATE TABLE job(id TEXT PRIMARY KEY, kind TEXT NOT NULL, parameters TEXT NOT NULL,"
+        " state TEXT NOT NULL, created INTEGER NOT NULL, beat INTEGER NOT NULL, progress TEXT NOT NULL,"
+        " outcome TEXT NOT NULL, owner TEXT NOT NULL, cancelled INTEGER NOT NULL) WITHOUT ROWID"
+    )
+
+
+MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_create, _add_jobs)
 """Step n leads from schema version n to n + 1. Steps are never edited once released; new ones follow."""
 
 VERSION = len(MIGRATIONS)
@@ -114,3 +122,9 @@ def migrate(connection: sqlite3.Connection) -> int:
     if version < VERSION:
         connection.execute(f"PRAGMA user_version={VERSION}")
     return version
+
+
+def generation(connection: sqlite3.Connection) -> int:
+    """Return the number of the current set of search parameters, as this transaction sees it."""
+    row = connection.execute("SELECT value FROM meta WHERE key='generation'").fetchone()
+    return 0 if row is None else int(row[0])

@@ -35,7 +35,9 @@ from fhir_server.store.sqlite import functions, schema, seals
 from fhir_server.store.sqlite.batch import SqlitePrepared, Tools, seal
 from fhir_server.store.sqlite.compile import Compiler
 from fhir_server.store.sqlite.functions import Extractor
+from fhir_server.store.sqlite.jobs import SqliteJobs
 from fhir_server.store.sqlite.names import Names, Unallotted
+from fhir_server.store.sqlite.parameters import SqliteParameters
 from fhir_server.store.sqlite.past import Matcher, Past
 from fhir_server.store.sqlite.reader import Readers, Session
 from fhir_server.store.sqlite.records import CURRENT, Opener, json_array, opening
@@ -85,6 +87,8 @@ class SqliteStore:
         )
         self._readers.point(names.load)
         self._writer = Writer(lambda: connect(writing=True), self._turns, names, tools)
+        self.jobs = SqliteJobs(self._readers, self._writer)
+        self.parameters = SqliteParameters(self._readers, self._writer, names, tools)
 
     @classmethod
     def open(
