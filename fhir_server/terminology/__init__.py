@@ -1,0 +1,1 @@
+"""What codes mean to each other: the expansion of value sets, and what a code subsumes."""
