@@ -72,7 +72,20 @@ def _add_jobs(connection: sqlite3.Connection) -> None:
     )
 
 
-MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_create, _add_jobs)
+def _add_state(connection: sqlite3.Connection) -> None:
+    connection.execute(
+        "CREATE TABLE state(h INTEGER PRIMARY KEY, kind TEXT NOT NULL, ver INTEGER NOT NULL,"
+        " expires INTEGER NOT NULL, payload BLOB NOT NULL)"
+    )
+    connection.execute("CREATE INDEX state_kind ON state(kind, expires)")
+    connection.execute("CREATE INDEX state_expires ON state(expires)")
+    connection.execute(
+        "CREATE TABLE state_tag(tag INTEGER NOT NULL, h INTEGER NOT NULL, PRIMARY KEY(tag, h)) WITHOUT ROWID"
+    )
+    connection.execute("CREATE INDEX state_tag_of ON state_tag(h)")
+
+
+MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_create, _add_jobs, _add_state)
 """Step n leads from schema version n to n + 1. Steps are never edited once released; new ones follow."""
 
 VERSION = len(MIGRATIONS)

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final, cast
 
+from fhir_server.clock import now_ms
 from fhir_server.crypto.blind import BlindIndex
 from fhir_server.crypto.envelope import Envelope
 from fhir_server.crypto.keys import KeyRing
@@ -31,7 +32,7 @@ from fhir_server.store.api import (
     Prepared,
     Stored,
 )
-from fhir_server.store.sqlite import functions, schema, seals
+from fhir_server.store.sqlite import functions, schema, seals, state_seals
 from fhir_server.store.sqlite.batch import SqlitePrepared, Tools, seal
 from fhir_server.store.sqlite.compile import Compiler
 from fhir_server.store.sqlite.functions import Extractor
@@ -44,6 +45,7 @@ from fhir_server.store.sqlite.records import CURRENT, Opener, json_array, openin
 from fhir_server.store.sqlite.rows import rows_of
 from fhir_server.store.sqlite.search import Match, Searcher
 from fhir_server.store.sqlite.soundness import inspect
+from fhir_server.store.sqlite.state import SqliteState
 from fhir_server.store.sqlite.trouble import unavailable
 from fhir_server.store.sqlite.turns import Turns
 from fhir_server.store.sqlite.writer import Writer
@@ -56,11 +58,12 @@ _UNLIMITED: Final = 1e9
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What may be set: the limit of a search and of waiting for a lock in seconds, reader threads."""
+    """What may be set: limits of a search and of waiting for a lock in seconds, reader threads, the clock."""
 
     search_seconds: float = 5.0
     lock_seconds: float = 5.0
     threads: int = 4
+    clock: Callable[[], int] = now_ms
 
 
 class SqliteStore:
@@ -87,6 +90,7 @@ class SqliteStore:
         )
         self._readers.point(names.load)
         self._writer = Writer(lambda: connect(writing=True), self._turns, names, tools)
+        self.state = SqliteState(self._readers, self._writer, tools.envelope, tools.blind, options.clock)
         self.jobs = SqliteJobs(self._readers, self._writer)
         self.parameters = SqliteParameters(self._readers, self._writer, names, tools)
 
@@ -267,13 +271,13 @@ class SqliteStore:
     async def check(self) -> list[str]:
         """Look for damage: unreadable payloads, index rows that differ from their resource. [] = sound."""
         tools = self._tools
-        return await self._readers.run(
-            lambda session: inspect(
-                session.connection, self._names, tools.opener, tools.extractor, tools.blind
-            ),
-            quick=False,
-            seconds=_UNLIMITED,
-        )
+
+        def work(session: Session) -> list[str]:
+            connection = session.connection
+            found = inspect(connection, self._names, tools.opener, tools.extractor, tools.blind)
+            return [*found, *state_seals.damage(connection, tools.envelope)]
+
+        return await self._readers.run(work, quick=False, seconds=_UNLIMITED)
 
     async def ready(self) -> bool:
         """Tell whether it can answer and take commits now."""
@@ -305,6 +309,8 @@ class SqliteStore:
             done += some
             if progress:
                 progress(done, max(total, done))
+        while some := await self._writer.run(partial(state_seals.reseal, envelope=envelope)):
+            done += some
         return done
 
     async def retire(self) -> tuple[int, ...]:
