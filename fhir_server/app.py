@@ -21,6 +21,7 @@ from fhir_server.rest.logs import configure_logging
 from fhir_server.rest.observe import RESULT_PARAMETERS
 
 if TYPE_CHECKING:
+    from fhir_server.jobs.runner import JobRunner
     from fhir_server.search.predicate import Predicate
     from fhir_server.search.values import Values
     from fhir_server.store.api import Store
@@ -46,13 +47,14 @@ class Service:
     """The running parts below HTTP: the one door, the store behind it, and how to close both.
 
     ``run`` carries out one interaction; ``ready`` says whether the store can answer now; ``close`` finishes
-    writes under way and releases the files.
+    writes under way and releases the files. ``jobs`` carries out background work once it is started.
     """
 
     run: Run
     ready: Ready
     close: Callable[[], Awaitable[None]]
     store: Store
+    jobs: JobRunner | None = None
 
 
 Parts = Callable[[Settings], Awaitable[Service]]
@@ -67,7 +69,10 @@ async def open_service(settings: Settings) -> Service:
     # Imported here, so that a refusal to start does not wait for the whole server to load.
     from fhir_server.crypto.keys import KeyRing  # noqa: PLC0415
     from fhir_server.interactions.context import Services  # noqa: PLC0415
+    from fhir_server.interactions.known import Known  # noqa: PLC0415
     from fhir_server.interactions.runner import Runner  # noqa: PLC0415
+    from fhir_server.jobs import reindex  # noqa: PLC0415
+    from fhir_server.jobs.runner import JobRunner  # noqa: PLC0415
     from fhir_server.operations.registry import OPERATIONS  # noqa: PLC0415
     from fhir_server.search.extract import Extractor  # noqa: PLC0415
     from fhir_server.search.parameters import CLINICAL_DATE  # noqa: PLC0415
@@ -83,8 +88,16 @@ async def open_service(settings: Settings) -> Service:
         clinical=CLINICAL_DATE,
         options=Options(search_seconds=settings.search_seconds),
     )
-    services = Services(store, settings, extractor, page_key(ring.index_key), OPERATIONS)
-    return Service(run=Runner(services).run, ready=store.ready, close=store.close, store=store)
+    known = Known(store, extractor)
+    await known.refresh()
+    services = Services(store, settings, extractor, page_key(ring.index_key), OPERATIONS, known)
+    jobs = JobRunner(store.jobs, {reindex.KIND: reindex.Reindex(store, known)})
+
+    async def close() -> None:
+        await jobs.close()
+        await store.close()
+
+    return Service(run=Runner(services).run, ready=store.ready, close=close, store=store, jobs=jobs)
 
 
 def judge(extract: Callable[[str, bytes], Values]) -> Callable[[Predicate, str, bytes], bool]:
@@ -158,6 +171,8 @@ class App:
         sys.stderr.write(_NO_AUTH)
         _LOG.warning("The server runs without authentication")
         service = self._service = await self._parts(self._settings)
+        if service.jobs is not None:
+            service.jobs.start()
         self._rest = Rest(self._settings, service.run, service.ready, known_parameters())
 
     async def stop(self) -> None:

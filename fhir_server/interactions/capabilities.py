@@ -14,7 +14,7 @@ from fhir_server.interactions.context import Context, Operation
 from fhir_server.interactions.request import Reply
 from fhir_server.resources.codec import encode
 from fhir_server.resources.types import RESOURCE_TYPES
-from fhir_server.search.parameters import Parameter, parameters
+from fhir_server.search.parameters import Parameter, Registry
 
 TYPE_INTERACTIONS = (
     "read",
@@ -35,12 +35,14 @@ _RELEASED = instant(1_795_305_600_000)
 async def capabilities(context: Context) -> Reply:
     """Return the statement; it is the same for every caller."""
     operations = tuple(context.services.operations.values())
-    statement = _statement(context.request.base, operations, context.settings.referential_integrity)
+    registry = context.services.known.registry
+    integrity = context.settings.referential_integrity
+    statement = _statement(context.request.base, operations, registry, integrity)
     return Reply(200, statement)
 
 
 @lru_cache(maxsize=8)
-def _statement(base: str, operations: tuple[Operation, ...], integrity: bool) -> bytes:
+def _statement(base: str, operations: tuple[Operation, ...], registry: Registry, integrity: bool) -> bytes:
     """Build the statement; kept, because it is large and changes only with the server."""
     return encode(
         {
@@ -56,7 +58,9 @@ def _statement(base: str, operations: tuple[Operation, ...], integrity: bool) ->
             "rest": [
                 {
                     "mode": "server",
-                    "resource": [_resource(name, operations, integrity) for name in sorted(RESOURCE_TYPES)],
+                    "resource": [
+                        _resource(name, operations, registry, integrity) for name in sorted(RESOURCE_TYPES)
+                    ],
                     "interaction": [{"code": code} for code in SYSTEM_INTERACTIONS],
                     **_operations([each for each in operations if "system" in each.levels]),
                 }
@@ -65,8 +69,10 @@ def _statement(base: str, operations: tuple[Operation, ...], integrity: bool) ->
     )
 
 
-def _resource(name: str, operations: tuple[Operation, ...], integrity: bool) -> dict[str, Any]:
-    served = [each for each in parameters(name).values() if each.is_searchable]
+def _resource(
+    name: str, operations: tuple[Operation, ...], registry: Registry, integrity: bool
+) -> dict[str, Any]:
+    served = [each for each in registry.parameters(name).values() if each.is_searchable]
     references = [each.code for each in served if each.type == "reference"]
     own = [
         each

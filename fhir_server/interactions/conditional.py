@@ -29,6 +29,7 @@ def options(context: Context, *, strict: bool) -> Options:
         strict=strict,
         base=context.request.base,
         now=now_ms(),
+        registry=context.services.known.registry,
     )
 
 

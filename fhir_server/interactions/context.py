@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 from fhir_server.config import Settings
 from fhir_server.faults import Fault, Kind
+from fhir_server.interactions.known import Known
 from fhir_server.interactions.request import Reply, Request
 from fhir_server.search.extract import Extractor
 from fhir_server.search.visibility import Visibility
@@ -21,6 +22,7 @@ class Operation:
     """An operation that is served, at some levels, for some ``types`` ("*" for any).
 
     ``definition``: the canonical URL that the CapabilityStatement names. ``affects_state``: not by GET.
+    ``methods``: those that it answers.
     """
 
     name: str
@@ -29,17 +31,22 @@ class Operation:
     types: tuple[str, ...]
     definition: str
     affects_state: bool = False
+    methods: tuple[str, ...] = ("GET", "POST")
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The parts of a running server. ``page_key``: 32 bytes that seal page links."""
+    """The parts of a running server. ``page_key``: 32 bytes that seal page links.
+
+    ``known``: the search parameters that there are.
+    """
 
     store: Store
     settings: Settings
     extractor: Extractor
     page_key: bytes
     operations: Mapping[str, Operation]
+    known: Known
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,4 +84,4 @@ class Context:
 
     def about(self, request: Request) -> Context:
         """Return the same context with another request."""
-        return replace(self, request=request)
+        return Context(self.services, request, self.visibility, self.run)

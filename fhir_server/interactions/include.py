@@ -9,7 +9,6 @@ from collections.abc import Iterable, Sequence
 
 from fhir_server.faults import Issue
 from fhir_server.interactions.context import Context
-from fhir_server.search.parameters import parameters
 from fhir_server.search.parse import Include
 from fhir_server.search.predicate import Predicate, ReferenceIs, Where, any_of
 from fhir_server.search.query import Query
@@ -85,13 +84,14 @@ async def _referrers(
     )
     if not targets:
         return []
-    where = _refers(include, targets)
+    where = _refers(context, include, targets)
     page = await context.store.search(context.visibility, Query(include.type, where, count=room + len(seen)))
     return [stored for stored in page.matches if (stored.type, stored.id) not in seen][:room]
 
 
-def _refers(include: Include, targets: tuple[str, ...]) -> Predicate:
+def _refers(context: Context, include: Include, targets: tuple[str, ...]) -> Predicate:
     if include.param != "*":
         return Where(include.param, ReferenceIs(targets))
-    references = [p.code for p in parameters(include.type).values() if p.type == "reference"]
+    known = context.services.known.registry.parameters(include.type)
+    references = [each.code for each in known.values() if each.type == "reference"]
     return any_of(Where(code, ReferenceIs(targets)) for code in references)

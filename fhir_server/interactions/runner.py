@@ -34,6 +34,10 @@ INTERACTIONS: Mapping[str, Handler] = {
 """The interactions that are served; the CapabilityStatement claims these and no others."""
 
 
+_WITHOUT_PARAMETERS = frozenset({"read", "vread"})
+"""Interactions that neither search nor index, and are too quick to look for new search parameters."""
+
+
 class Runner:
     """Decides on and runs interactions against the services of one server."""
 
@@ -43,6 +47,8 @@ class Runner:
     async def run(self, request: Request) -> Reply:
         """Run one interaction; refusals are Faults."""
         context = Context(self.services, request, decide(), self.run)
+        if request.name not in _WITHOUT_PARAMETERS:
+            await self.services.known.refresh()
         if request.name == "operation":
             return await self._operation(request).handler(context)
         handler = INTERACTIONS.get(request.name)
@@ -71,4 +77,7 @@ class Runner:
                 f"{name} changes data; call it with POST.",
                 headers=(("Allow", "POST"),),
             )
+        if request.method not in operation.methods:
+            allow = ", ".join(operation.methods)
+            raise Fault(Kind.METHOD_NOT_ALLOWED, f"{name} answers {allow} only.", headers=(("Allow", allow),))
         return operation

@@ -38,17 +38,24 @@ async def transaction(context: Context, read: Sequence[Entry | Fault]) -> Reply:
     duplicates(entries)
     writes = order(entry for entry in entries if entry.target.name in WRITES)
     _refuse_operations(context, entries)
-    references = References(entries)
+    own = {entry.index: context.about(request_of(context, entry)) for entry in writes}
+    references = References(writes)
     fresh: dict[int, str] = {}
     for _ in range(ATTEMPTS):
-        drafts = await _draft(context, writes, references, fresh)
+        drafts = await _draft(context, writes, own, references, fresh)
         try:
             await _commit(context, list(drafts.values()))
         except Stale:
+            await context.services.known.refresh()
             continue
         except StillReferenced as error:
             raise still_referenced(error) from error
-        answers = [await _answer(context, entry, drafts) for entry in entries]
+        answers = [
+            _written(own[entry.index], drafts[entry.index])
+            if entry.index in drafts
+            else await answer(context, entry)
+            for entry in entries
+        ]
         return Reply(200, responses("transaction-response", answers))
     raise overtaken()
 
@@ -66,9 +73,13 @@ def _refuse_operations(context: Context, entries: Sequence[Entry]) -> None:
 
 
 async def _draft(
-    context: Context, writes: Sequence[Entry], references: References, fresh: dict[int, str]
+    context: Context,
+    writes: Sequence[Entry],
+    own: dict[int, Context],
+    references: References,
+    fresh: dict[int, str],
 ) -> dict[int, Draft]:
-    """Draft every writing entry, by entry index, in processing order."""
+    """Draft every writing entry, by entry index, in processing order; ``own``: each one's own context."""
     known = await identify(context, writes, fresh)
     overlaps(writes, {e.index: f"{e.target.type}/{known.ids[e.index]}" for e in writes})
     await references.resolve(context, known)
@@ -77,7 +88,7 @@ async def _draft(
     made: dict[str, Draft] = {}
     for position, entry in enumerate(writes):
         try:
-            drafts[entry.index] = await _one(context, entry, known, made)
+            drafts[entry.index] = await _one(own[entry.index], entry, known, made)
         except Fault as fault:
             faults.append(_placed(fault, entry))
         if position % YIELD_EVERY == YIELD_EVERY - 1:
@@ -91,8 +102,7 @@ async def _draft(
     return drafts
 
 
-async def _one(context: Context, entry: Entry, known: Identities, made: dict[str, Draft]) -> Draft:
-    own = context.about(request_of(context, entry))
+async def _one(own: Context, entry: Entry, known: Identities, made: dict[str, Draft]) -> Draft:
     id_ = known.ids[entry.index]
     if entry.target.name == "create":
         return _create(own, entry, known, id_, made)
@@ -136,11 +146,7 @@ async def _commit(context: Context, drafts: Sequence[Draft]) -> None:
         await context.store.commit(prepared, tuple(dict.fromkeys(conditions)))
 
 
-async def _answer(context: Context, entry: Entry, drafts: dict[int, Draft]) -> Response:
-    draft = drafts.get(entry.index)
-    if draft is None:
-        return await answer(context, entry)
-    own = context.about(request_of(context, entry))
+def _written(own: Context, draft: Draft) -> Response:
     if draft.status == 204:
         return Response(status=204, etag=f'W/"{draft.version}"' if draft.version else None)
     return response(own, reply(own, draft))

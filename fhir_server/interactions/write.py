@@ -16,6 +16,7 @@ from fhir_server.interactions.context import Context
 from fhir_server.interactions.request import Reply, Tree
 from fhir_server.resources.codec import encode, with_meta
 from fhir_server.resources.outcome import outcome
+from fhir_server.search.custom import problems
 from fhir_server.store.api import Change, Condition, Method, Prepared, Stale, StillReferenced
 from fhir_server.validation import errors
 
@@ -45,6 +46,7 @@ async def commit(context: Context, draft: Callable[[Context], Awaitable[Draft]])
             if drafted.prepared is not None:
                 await context.store.commit([drafted.prepared], drafted.conditions)
         except Stale:
+            await context.services.known.refresh()
             continue
         except StillReferenced as error:
             raise still_referenced(error) from error
@@ -99,6 +101,8 @@ def prepare(
     """Validate ``tree``, give it identity and version, make it ready to store; 422 with every problem."""
     type_ = tree["resourceType"]
     issues = errors(tree)
+    if type_ == "SearchParameter" and not issues:
+        issues = problems(tree)
     if issues:
         raise invalid(issues)
     updated = now_ms()

@@ -7,8 +7,18 @@ from collections.abc import Mapping
 from fhir_server.interactions.context import Operation
 from fhir_server.operations.everything import EVERYTHING_OPERATION
 from fhir_server.operations.meta import META, META_ADD, META_DELETE
+from fhir_server.operations.reindex import REINDEX, REINDEX_STATUS
 from fhir_server.operations.validate import VALIDATE
 
 OPERATIONS: Mapping[str, Operation] = {
-    operation.name: operation for operation in (EVERYTHING_OPERATION, META, META_ADD, META_DELETE, VALIDATE)
+    operation.name: operation
+    for operation in (
+        EVERYTHING_OPERATION,
+        META,
+        META_ADD,
+        META_DELETE,
+        REINDEX,
+        REINDEX_STATUS,
+        VALIDATE,
+    )
 }

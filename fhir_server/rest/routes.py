@@ -43,6 +43,7 @@ ROUTES = (
     Route("GET", "/_history", "history-system", "History of all resources"),
     Route("GET", "/${operation}", "operation", "Run an operation on the system"),
     Route("POST", "/${operation}", "operation", "Run an operation on the system"),
+    Route("DELETE", "/${operation}", "operation", "Cancel what an operation started"),
     Route("GET", "/{type}", "search-type", "Search one type"),
     Route("POST", "/{type}/_search", "search-type", "Search one type, parameters in a form"),
     Route("POST", "/{type}", "create", "Create, or create if none exists"),

@@ -1,7 +1,7 @@
 """The path of a search parameter through a type: the part of FHIRPath that R4's search expressions use.
 
-Unions, members, ``ofType(T)``, ``(… as T)``, ``where(resolve() is T)``, ``where(member='text')`` and ``[0]``;
-walked over the type table, so that each path ends in one known type.
+Unions, members, ``ofType(T)``, ``(… as T)``, ``where(resolve() is T)``, ``where(member='text')``, ``[0]`` and,
+in custom parameters, ``extension('url')``; walked over the type table, so that each path ends in one known type.
 https://hl7.org/fhir/R4/searchparameter.html
 """
 
@@ -52,6 +52,10 @@ class Path:
     def is_single(self) -> bool:
         """True when at most one element can stand at the end."""
         return not any(isinstance(step, Get) and step.many and step.index is None for step in self.steps)
+
+
+_MOST_PATHS = 500
+"""Each choice of types multiplies the paths; R4's own parameters have at most a few dozen."""
 
 
 class ExpressionError(ValueError):
@@ -141,6 +145,8 @@ class _Walker:
             key = self._next()
             self.expect("=")
             found = _refining(found, Equals(key, self._next().removeprefix("'")))
+        elif name == "extension":
+            found = _refining(_child(found, name), Equals("url", self._next().removeprefix("'")))
         else:
             raise ExpressionError(self._expression)
         self.expect(")")
@@ -170,6 +176,8 @@ def _child(found: list[Path], name: str) -> list[Path]:
                     Path((*path.steps, Get(element.key(type_), element.is_list)), type_)
                     for type_ in element.types
                 ]
+    if len(children) > _MOST_PATHS:
+        raise ExpressionError(name)
     return children
 
 

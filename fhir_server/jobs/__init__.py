@@ -1,0 +1,1 @@
+"""Durable background work: written down in the store, carried out by one process at a time."""
