@@ -81,13 +81,10 @@ async def _found(context: Context, entry: Entry, conditions: Parameters) -> tupl
 
 
 class References:
-    """Every reference of a transaction's resources, to be written anew at each attempt."""
+    """Every reference that a transaction's writing entries make, to be written anew at each attempt."""
 
     def __init__(self, entries: Sequence[Entry]) -> None:
-        writes = [
-            e for e in entries if e.resource is not None and e.target.name in {"create", "update", "patch"}
-        ]
-        self._links = [(entry, Links(entry.resource or {})) for entry in writes]
+        self._links = [(entry, Links(entry.resource)) for entry in entries if entry.resource is not None]
         self._named = [entry for entry in entries if entry.full_url is not None]
 
     async def resolve(self, context: Context, known: Identities) -> None:
@@ -99,13 +96,11 @@ class References:
         names = self._names(known)
         issues: list[Issue] = []
         for entry, links in self._links:
-            for text in links.texts:
-                if text in names:
-                    continue
+            for text in links.references - names.keys():
                 reference = parse(text, context.request.base)
                 if reference.form == "conditional" and reference.type and reference.query:
                     names[text] = await _conditional(context, entry, reference.type, reference.query, known)
-                elif text.startswith("urn:uuid:") and text in links.references:
+                elif text.startswith("urn:uuid:"):
                     words = "A reference leads to a urn:uuid that is no entry's fullUrl."
                     issues.append(Issue("error", "not-found", words, (f"{entry.path}.resource",)))
             links.rewrite(names.get)

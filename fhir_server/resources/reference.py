@@ -108,19 +108,18 @@ class Links:
 
     Each :meth:`rewrite` starts from what the resource said at first, so that a second mapping is not applied
     on top of the first. Besides :func:`links` these are each ``href`` of an ``a`` and ``src`` of an ``img``
-    in narratives. ``texts``: all that is said, each once. ``references``: those of Reference.reference.
+    in narratives. ``references``: what is said in a Reference.reference or in a narrative, each once.
     """
 
-    __slots__ = ("_narratives", "_places", "references", "texts")
+    __slots__ = ("_narratives", "_places", "references")
 
     def __init__(self, tree: dict[str, Any]) -> None:
         places, narratives = _places(tree)
         self._places = [(container, key, container[key]) for container, key in places]  # type: ignore[index]
         self._narratives = [(narrative, narrative["div"]) for narrative in narratives]
         self.references = {text for _, key, text in self._places if key == "reference"}
-        self.texts = {text for _, _, text in self._places}
         for _, html in self._narratives:
-            _rewrite_html(html, self.texts.add)
+            _rewrite_html(html, self.references.add)
 
     def rewrite(self, mapping: Callable[[str], str | None]) -> None:
         """Write in place what ``mapping`` gives for each text; where it gives None the first text stands."""
