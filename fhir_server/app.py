@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import sys
 from collections.abc import Awaitable, Callable
@@ -146,6 +147,17 @@ def check_start(settings: Settings) -> None:
         )
 
 
+def _spare_the_collector() -> None:
+    """Have the garbage collector look seldom, and never at what lives as long as the process.
+
+    Requests make trees of dicts that reference counting frees; looking for cycles among them every few hundred
+    allocations costs a tenth of a transaction.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
+
+
 class App:
     """The ASGI application: opens the service at lifespan's start, answers, closes at lifespan's end."""
 
@@ -174,6 +186,7 @@ class App:
         if service.jobs is not None:
             service.jobs.start()
         self._rest = Rest(self._settings, service.run, service.ready, known_parameters())
+        _spare_the_collector()
 
     async def stop(self) -> None:
         """Let running requests finish, refuse new ones, then close the service."""
