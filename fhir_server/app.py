@@ -150,8 +150,8 @@ def check_start(settings: Settings) -> None:
 def _spare_the_collector() -> None:
     """Have the garbage collector look seldom, and never at what lives as long as the process.
 
-    Requests make trees of dicts that reference counting frees; looking for cycles among them every few hundred
-    allocations costs a tenth of a transaction.
+    Requests make trees of dicts that reference counting frees; looking for cycles among them every few
+    hundred allocations costs a tenth of a transaction.
     """
     gc.collect()
     gc.freeze()
