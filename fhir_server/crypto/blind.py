@@ -33,6 +33,7 @@ class BlindIndex:
         self.system = lru_cache(_CACHED_CODES)(self._system)
         self.target = lru_cache(_CACHED_TARGETS)(self._target)
         self.text = lru_cache(_CACHED_STRINGS)(self._text)
+        self.word = lru_cache(_CACHED_STRINGS)(self._word)
         self.prefix = lru_cache(_CACHED_STRINGS)(self._prefix)
 
     def _number(self, label: bytes, text: str) -> int:
@@ -54,6 +55,14 @@ class BlindIndex:
     def _text(self, text: str) -> int:
         """Digest a string as it was written."""
         return self._number(b"w\0", text)
+
+    def _word(self, text: str) -> int:
+        """Digest a word of a text index."""
+        return self._number(b"x\0", text)
+
+    def cell(self, level: int, row: int, column: int) -> int:
+        """Digest a cell of a grid on the Earth (:mod:`store.sqlite.cells`)."""
+        return self._number(b"g\0", f"{level} {row} {column}")
 
     def _prefix(self, folded: str) -> bytes:
         """Encode a folded text: :data:`CHUNK_BYTES` a character, each depending on all before it.

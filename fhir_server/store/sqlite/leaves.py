@@ -24,7 +24,7 @@ from fhir_server.search.predicate import (
 )
 from fhir_server.store.sqlite.fragment import FALSE, TRUE, Conjunct, Sql, all_true, union_all
 from fhir_server.store.sqlite.records import json_array
-from fhir_server.store.sqlite.rows import DAY_MS
+from fhir_server.store.sqlite.schema import DAY_MS
 from fhir_server.store.sqlite.spans import Comparison, date_comparison, number_comparison
 
 _EMPTY = Sql("SELECT sk FROM head WHERE 0")

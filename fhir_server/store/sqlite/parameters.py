@@ -15,7 +15,7 @@ from fhir_server.store.sqlite.batch import Tools, repeated
 from fhir_server.store.sqlite.compile import type_range
 from fhir_server.store.sqlite.names import Draft, Names
 from fhir_server.store.sqlite.reader import Readers
-from fhir_server.store.sqlite.rows import COLUMNS, Rows, names_of, rows_of, with_sk
+from fhir_server.store.sqlite.rows import BY_RESOURCE, COLUMNS, Rows, names_of, rows_of, with_sk
 from fhir_server.store.sqlite.schema import LIVE, generation
 from fhir_server.store.sqlite.writer import Writer
 from fhir_server.store.upkeep import Rebuilt
@@ -98,8 +98,8 @@ def _drop(p: int, connection: sqlite3.Connection) -> int:
     """Remove some rows of parameter number ``p`` and its twin from every table."""
     before = connection.total_changes
     for table, columns in COLUMNS.items():
-        if table == "own":
-            continue  # it is in the order of resources: its rows go with those of the other tables
+        if table in BY_RESOURCE:
+            continue  # in the order of resources: their rows go with those of the other tables
         key = ", ".join(columns)
         for twin in (p, p | 1):
             gone = connection.execute(
@@ -107,7 +107,9 @@ def _drop(p: int, connection: sqlite3.Connection) -> int:
                 " RETURNING sk",
                 (twin, _DROPPED),
             ).fetchall()
-            connection.executemany("DELETE FROM own WHERE sk=? AND p=?", [(sk, p) for (sk,) in gone])
+            for other in BY_RESOURCE:
+                statement = f"DELETE FROM {other} WHERE sk=? AND p IN (?, ?)"
+                connection.executemany(statement, [(sk, p, p | 1) for (sk,) in gone])
     connection.execute("DELETE FROM unit WHERE p=?", (p,))
     connection.execute("DELETE FROM several WHERE p=?", (p,))
     return connection.total_changes - before

@@ -16,9 +16,12 @@ from typing import Any, Final
 from fhir_server.crypto.blind import BlindIndex
 from fhir_server.search.fold import fold
 from fhir_server.search.values import Values
-from fhir_server.store.sqlite.schema import NO_DATE
+from fhir_server.store.sqlite.cells import cells_of
+from fhir_server.store.sqlite.elements import element_rows
+from fhir_server.store.sqlite.schema import DAY_MS, NO_DATE
 
-DAY_MS: Final = 86_400_000
+WORD_SYSTEM: Final = 0
+"""``token.s`` of words and cells, which have no system and are told from codes by their digests."""
 
 Row = tuple[Any, ...]
 
@@ -30,10 +33,17 @@ COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
     "number": ("p", "lo", "hi", "sk"),
     "quantity": ("p", "u", "lo", "hi", "s", "sk"),
     "own": ("sk", "p", "a", "b"),
+    "composite": ("p", "c", "k", "u", "a", "b", "z", "s", "sk", "n"),
+    "element": ("sk", "p", "c", "k", "u", "a", "b", "z", "s", "n"),
 }
-"""The index tables. ``own`` holds references (a: target), dates, numbers and quantities (a: lo, b: hi) by
-resource: it tests and sorts a candidate that another index found, and leads from a resource to its targets.
+"""The index tables. ``token`` holds codes, URIs, words and the cells of positions. ``own`` holds references
+(a: target), dates, numbers and quantities (a: lo, b: hi) by resource: it tests and sorts a candidate that
+another index found, and leads from a resource to its targets. ``composite`` and ``element`` hold the same
+rows, by value and by resource (see ``elements``).
 """
+
+BY_RESOURCE: Final = frozenset({"own", "element"})
+"""The tables whose key begins with ``sk``."""
 
 
 @dataclass(slots=True)
@@ -47,6 +57,8 @@ class Rows:
     number: set[Row] = field(default_factory=set)
     quantity: set[Row] = field(default_factory=set)
     own: set[Row] = field(default_factory=set)
+    composite: set[Row] = field(default_factory=set)
+    element: set[Row] = field(default_factory=set)
 
     def minus(self, other: Rows) -> Rows:
         """Return the rows that ``other`` lacks."""
@@ -57,8 +69,10 @@ def with_sk(table: str, rows: Iterable[Row], sk: int) -> list[Row]:
     """Put ``sk`` in its column: whole rows of ``table``, unordered."""
     if table == "token":
         return [(p, k, sk, s) for p, k, s in rows]
-    if table == "own":
-        return [(sk, p, a, b) for p, a, b in rows]
+    if table in BY_RESOURCE:
+        return [(sk, *row) for row in rows]
+    if table == "composite":
+        return [(*row[:-1], sk, row[-1]) for row in rows]
     return [(*row, sk) for row in rows]
 
 
@@ -72,6 +86,9 @@ def names_of(values: Values) -> set[str]:
         values.quantities,
         values.references,
         values.uris,
+        values.composites,
+        values.positions,
+        values.words,
     )
     return {row[0] for kind in kinds for row in kind}
 
@@ -100,7 +117,21 @@ def rows_of(values: Values, numbers: Mapping[str, int], blind: BlindIndex) -> Ro
             (row[0], code(name), *row[1:]) for name in (unit_code or unit, unit or unit_code)
         )
         rows.own.add((number, lo, hi))
+    _add_words(rows.token, values, numbers, blind)
+    for place, (param, components) in enumerate(values.composites):
+        rows.element.update(element_rows(numbers[param], place, components, blind))
+    rows.composite = rows.element
     return rows
+
+
+def _add_words(to: set[Row], values: Values, numbers: Mapping[str, int], blind: BlindIndex) -> None:
+    """Add what is looked for by digests of its own: words of texts, cells of positions."""
+    if values.words:
+        word = blind.word
+        to.update((numbers[p], word(text), WORD_SYSTEM) for p, text in values.words)
+    for param, latitude, longitude in values.positions:
+        number = numbers[param]
+        to.update((number, blind.cell(*cell), WORD_SYSTEM) for cell in cells_of(latitude, longitude))
 
 
 def _add_spans(

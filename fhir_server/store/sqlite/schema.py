@@ -17,6 +17,7 @@ from fhir_server.faults import Fault, Kind
 
 SEQUENCE_BITS = 40
 LIVE, DELETED = 0, 1
+DAY_MS = 86_400_000
 NO_DATE = -(2**62)
 """``ref.x`` of a resource without a clinical date: earlier than any."""
 
@@ -85,7 +86,25 @@ def _add_state(connection: sqlite3.Connection) -> None:
     connection.execute("CREATE INDEX state_tag_of ON state_tag(h)")
 
 
-MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_create, _add_jobs, _add_state)
+def _add_composites(connection: sqlite3.Connection) -> None:
+    pair = "p INTEGER NOT NULL, c INTEGER NOT NULL, k INTEGER NOT NULL, u INTEGER NOT NULL, a NOT NULL,"
+    pair += " b NOT NULL, z INTEGER NOT NULL, s INTEGER NOT NULL"
+    connection.execute(
+        f"CREATE TABLE composite({pair}, sk INTEGER NOT NULL, n INTEGER NOT NULL,"
+        " PRIMARY KEY(p, c, k, u, a, b, z, s, sk, n)) WITHOUT ROWID"
+    )
+    connection.execute(
+        f"CREATE TABLE element(sk INTEGER NOT NULL, {pair}, n INTEGER NOT NULL,"
+        " PRIMARY KEY(sk, p, c, k, u, a, b, z, s, n)) WITHOUT ROWID"
+    )
+
+
+MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
+    _create,
+    _add_jobs,
+    _add_state,
+    _add_composites,
+)
 """Step n leads from schema version n to n + 1. Steps are never edited once released; new ones follow."""
 
 VERSION = len(MIGRATIONS)
