@@ -14,6 +14,7 @@ from fhir_server.resources.types import RESOURCE_TYPES
 from fhir_server.search.generate import program
 from fhir_server.search.parameters import CLINICAL_DATE, R4, Registry
 from fhir_server.search.values import Values
+from fhir_server.search.words import content, narrative
 
 # Index values are floats, so a stored body need not be decoded to Decimal first.
 _decode = msgspec.json.Decoder(dict[str, Any], float_hook=float).decode
@@ -22,12 +23,13 @@ _decode = msgspec.json.Decoder(dict[str, Any], float_hook=float).decode
 class Extractor:
     """Extracts by one server's rules. ``zone``: of dates that carry none; ``base``: its address, no slash.
 
-    Composite parameters, ``near`` and ``_text`` have no values of their own. Nothing is validated: what has
-    not the shape of its type yields no row.
+    ``full_text``: also yield the words of ``_text`` and ``_content``. Nothing is validated: what has not the
+    shape of its type yields no row.
     """
 
-    def __init__(self, zone: tzinfo, base: str = "") -> None:
+    def __init__(self, zone: tzinfo, base: str = "", *, full_text: bool = False) -> None:
         self._zone = zone
+        self._full_text = full_text
         self._base = base.rstrip("/")
         self.registry: Registry = R4
 
@@ -40,6 +42,9 @@ class Extractor:
         if isinstance(type_, str) and type_ in RESOURCE_TYPES:
             program(type_, registry.custom(type_))(tree, values, self._zone, self._base)
             values.clinical = _clinical(type_, values)
+            if self._full_text:
+                values.words += [("_text", word) for word in narrative(tree)]
+                values.words += [("_content", word) for word in content(tree)]
         return values
 
     def from_body(self, type_: str, body: bytes) -> Values:

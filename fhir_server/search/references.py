@@ -29,3 +29,19 @@ def type_of(reference: str) -> str | None:
     if len(segments) > 1 and segments[-2] in RESOURCE_TYPES:
         return segments[-2]
     return None
+
+
+def paths_above(url: str) -> tuple[str, ...]:
+    """Return an http address and every path above it, down to the host, without a slash at the end.
+
+    ``http://a/b/c`` → itself, ``http://a/b``, ``http://a``. Nothing for a URN: it has no hierarchy.
+    https://hl7.org/fhir/R4/search.html#uri
+    """
+    scheme, found, rest = url.partition("://")
+    if not found or scheme not in ("http", "https") or not rest.strip("/"):
+        return ()
+    segments = rest.rstrip("/").split("/")[:_DEEPEST_PATH]
+    return tuple(f"{scheme}://{'/'.join(segments[:end])}" for end in range(len(segments), 0, -1))
+
+
+_DEEPEST_PATH = 24
