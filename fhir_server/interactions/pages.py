@@ -11,7 +11,9 @@ from urllib.parse import urlencode
 from fhir_server.faults import Fault, Kind
 from fhir_server.interactions.context import Context
 from fhir_server.search import page
+from fhir_server.search.page import Cursor
 from fhir_server.search.query import Position
+from fhir_server.store.api import Page
 
 Parameters = tuple[tuple[str, str], ...]
 
@@ -27,19 +29,41 @@ def link(base: str, path: str, parameters: Parameters) -> str:
 
 def next_link(context: Context, path: str, scope: str, parameters: Parameters, position: Position) -> str:
     """Return the address of the page after ``position`` of what ``scope`` and ``parameters`` ask for."""
-    token = page.seal(
-        context.services.page_key, scope, context.visibility.fingerprint, page.Cursor(parameters, position)
-    )
-    return link(context.request.base, path, ((PAGE, token),))
+    return _sealed(context, path, scope, Cursor(parameters, position))
+
+
+def page_links(
+    context: Context, path: str, scope: str, parameters: Parameters, found: Page
+) -> list[tuple[str, str]]:
+    """Return the links of a page of a search: self, and first, next, previous where there are more pages."""
+    base = context.request.base
+    links = [("self", link(base, path, parameters))]
+    if found.next is not None or found.previous is not None:
+        links.append(("first", link(base, path, parameters)))
+    if found.next is not None:
+        links.append(("next", _sealed(context, path, scope, Cursor(parameters, found.next))))
+    if found.previous is not None:
+        links.append(("previous", _sealed(context, path, scope, Cursor(parameters, found.previous, True))))
+    return links
 
 
 def opened(context: Context, scope: str) -> tuple[Parameters, Position | None]:
     """Return the parameters and position of this request: those of its page link if it is one."""
+    cursor = opened_cursor(context, scope)
+    return (context.request.parameters, None) if cursor is None else (cursor.parameters, cursor.position)
+
+
+def opened_cursor(context: Context, scope: str) -> Cursor | None:
+    """Return what this request's page link holds; None when the request is no page link."""
     parameters = context.request.parameters
     token = next((value for name, value in parameters if name == PAGE), None)
     if token is None:
-        return parameters, None
+        return None
     if len(parameters) > 1:
         raise Fault(Kind.BAD_REQUEST, "A page link takes no further parameters; start the search anew.")
-    cursor = page.unseal(context.services.page_key, scope, context.visibility.fingerprint, token)
-    return cursor.parameters, cursor.position
+    return page.unseal(context.services.page_key, scope, context.visibility.fingerprint, token)
+
+
+def _sealed(context: Context, path: str, scope: str, cursor: Cursor) -> str:
+    token = page.seal(context.services.page_key, scope, context.visibility.fingerprint, cursor)
+    return link(context.request.base, path, ((PAGE, token),))

@@ -42,6 +42,7 @@ class Request:
     if_none_exist: str | None = None
     prefer_return: Literal["minimal", "representation", "OperationOutcome"] | None = None
     prefer_strict: bool | None = None
+    prefer_explain: bool = False
     compartment: tuple[str, str] | None = None
 
 

@@ -28,6 +28,7 @@ INTERACTIONS: Mapping[str, Handler] = {
     "history-system": history.history,
     "search-type": search.search_type,
     "search-compartment": search.search_compartment,
+    "search-system": search.search_system,
     "capabilities": capabilities.capabilities,
     "batch": batch.batch,
 }

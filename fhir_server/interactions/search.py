@@ -1,77 +1,152 @@
-"""Search: one type, or one type within a compartment, with what _include and _revinclude add.
+"""Search: one type, all types, or what lies in a compartment, with what _include and _revinclude add.
 
 https://hl7.org/fhir/R4/http.html#search and https://hl7.org/fhir/R4/search.html
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
-from fhir_server.faults import Fault, Kind
+import msgspec
+
+from fhir_server.faults import Fault, Issue, Kind
 from fhir_server.interactions.conditional import options
 from fhir_server.interactions.context import Context
 from fhir_server.interactions.include import included
-from fhir_server.interactions.pages import link, next_link, opened
+from fhir_server.interactions.lists import LIST, among, members
+from fhir_server.interactions.merge import merged
+from fhir_server.interactions.pages import opened_cursor, page_links
 from fhir_server.interactions.request import Reply
 from fhir_server.interactions.shape import Shape
+from fhir_server.interactions.understood import several
 from fhir_server.resources.bundle import searchset
+from fhir_server.resources.compartment import member_types
 from fhir_server.resources.compartment import parameters as compartment_parameters
 from fhir_server.resources.outcome import outcome
-from fhir_server.search.parse import parse
-from fhir_server.search.predicate import Predicate, ReferenceIs, Where, all_of, any_of
-from fhir_server.store.api import Stored
+from fhir_server.resources.types import RESOURCE_TYPES
+from fhir_server.search.page import Cursor
+from fhir_server.search.parse import Search, parse
+from fhir_server.search.predicate import EVERYTHING, IdIn, Predicate, ReferenceIs, Where, all_of, any_of
+from fhir_server.search.query import Position, Query
+from fhir_server.store.api import Page, Stored
+
+Parameters = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Scope:
+    """Where is searched: the address below the base, its type (None: several), what narrows each type."""
+
+    path: str
+    type: str | None
+    types: tuple[str, ...]
+    within: Callable[[str], Predicate]
 
 
 async def search_type(context: Context) -> Reply:
     """Return one page of the resources of a type that match."""
-    return await _search(context, context.type, f"search/{context.type}", context.type)
+    return await _search(context, _Scope(context.type, context.type, (), _anywhere))
+
+
+async def search_system(context: Context) -> Reply:
+    """Return one page of the resources of all types, or of those that ``_type`` names, that match."""
+    return await _search(context, _Scope("", None, tuple(sorted(RESOURCE_TYPES)), _anywhere))
 
 
 async def search_compartment(context: Context) -> Reply:
-    """Return one page of the resources of a type that belong to a compartment and match.
+    """Return one page of what belongs to a compartment and matches, of one type or of all.
 
     https://hl7.org/fhir/R4/http.html#vsearch
     """
     compartment = context.request.compartment
-    if compartment is None or context.request.type is None:
-        raise Fault(
-            Kind.NOT_IMPLEMENTED, "Name one type to search in the compartment, e.g. Patient/1/Observation."
-        )
+    if compartment is None:
+        raise Fault(Kind.BAD_REQUEST, "Name the compartment, e.g. Patient/1/Observation.")
     name, id_ = compartment
-    path = f"{name}/{id_}/{context.type}"
-    return await _search(context, path, f"search/{path}", context.type, membership(name, id_, context.type))
+    type_ = context.request.type
+    types = () if type_ else member_types(name)
+    return await _search(
+        context,
+        _Scope(f"{name}/{id_}/{type_ or '*'}", type_, types, lambda each: membership(name, id_, each)),
+    )
 
 
 def membership(compartment: str, id_: str, type_: str) -> Predicate:
     """Return the predicate that puts a ``type_`` into a compartment; Nothing when it never is in one."""
     target = ReferenceIs((f"{compartment}/{id_}",))
-    return any_of(Where(param, target) for param in compartment_parameters(compartment, type_))
+    belongs: list[Predicate] = [Where(param, target) for param in compartment_parameters(compartment, type_)]
+    # The resource that a compartment is named for is a member of it.
+    return any_of([IdIn((id_,)), *belongs] if type_ == compartment else belongs)
 
 
-async def _search(
-    context: Context, path: str, scope: str, type_: str, within: Predicate | None = None
-) -> Reply:
-    parameters, position = opened(context, scope)
-    strict = context.request.prefer_strict is not False
-    search = parse(type_, parameters, options(context, strict=strict))
-    query = replace(search.query, after=position)
-    if within is not None:
-        query = replace(query, where=all_of((within, query.where)))
-    page = await context.store.search(context.visibility, query)
+def _anywhere(_: str) -> Predicate:
+    return EVERYTHING
+
+
+async def _search(context: Context, scope: _Scope) -> Reply:
+    sealed = f"search/{scope.path}"
+    cursor = opened_cursor(context, sealed)
+    parameters = context.request.parameters if cursor is None else cursor.parameters
+    search, page = await _found(context, scope, parameters, cursor)
     extra, warnings = await included(context, search.includes, page.matches)
-    links = [("self", link(context.request.base, path, search.understood))]
-    if page.next is not None:
-        links.append(("next", next_link(context, path, scope, search.understood, page.next)))
     shape = Shape(search.elements, search.summary)
-    issues = (*search.ignored, *warnings)
+    issues = (*search.ignored, *warnings, *_explained(context, page.plan))
     body = searchset(
         page.total,
-        links,
+        page_links(context, scope.path, sealed, search.understood, page),
         [(_address(context, stored), shape.of(stored.body)) for stored in page.matches],
         [(_address(context, stored), shape.of(stored.body)) for stored in extra],
         outcome(issues) if issues else None,
     )
     return Reply(200, body)
+
+
+async def _found(
+    context: Context, scope: _Scope, parameters: Parameters, cursor: Cursor | None
+) -> tuple[Search, Page]:
+    """Parse the parameters and fetch the page; ``understood`` of the Search is of all parameters."""
+    lists = [value for name, value in parameters if name == LIST]
+    rest = tuple(pair for pair in parameters if pair[0] != LIST) if lists else parameters
+    named = await members(context, lists) if lists else {}
+    how = options(context, strict=context.request.prefer_strict is not False)
+    if scope.type is None:
+        search, queries = several(rest, scope.types, how)
+    else:
+        search = parse(scope.type, rest, how)
+        queries = [search.query]
+    if lists:
+        kept = {*search.understood, *((LIST, value) for value in lists)}
+        search = replace(search, understood=tuple(pair for pair in parameters if pair in kept))
+    queries = [_narrowed(query, scope, named if lists else None) for query in queries]
+    if context.request.prefer_explain and context.visibility.is_everything:
+        queries = [replace(query, explain=True) for query in queries]
+    position = None if cursor is None else cursor.position
+    back = cursor is not None and cursor.back
+    if scope.type is None:
+        return search, await merged(context, queries, position, back=back)
+    return search, await context.store.search(context.visibility, _placed(queries[0], position, back=back))
+
+
+def _narrowed(query: Query, scope: _Scope, named: Mapping[str, set[str]] | None) -> Query:
+    where = [scope.within(query.type), query.where]
+    if named is not None:
+        where.append(among(named, query.type))
+    return replace(query, where=all_of(where))
+
+
+def _placed(query: Query, position: Position | None, *, back: bool) -> Query:
+    return replace(query, before=position) if back else replace(query, after=position)
+
+
+def _explained(context: Context, plan: Mapping[str, Any] | None) -> list[Issue]:
+    """Tell an administrator who prefers it how the search was carried out; others learn that it is theirs."""
+    if not context.request.prefer_explain:
+        return []
+    if plan is None:
+        words = "Only who may see everything is told how a search is carried out."
+        return [Issue("information", "informational", words)]
+    return [Issue("information", "informational", msgspec.json.encode(plan).decode())]
 
 
 def _address(context: Context, stored: Stored) -> str:

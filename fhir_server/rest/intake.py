@@ -110,5 +110,6 @@ def request_of(
         if_none_exist=None if none_exist is None else criteria(none_exist),
         prefer_return=wish.return_,
         prefer_strict=wish.strict,
+        prefer_explain=wish.explain,
         compartment=target.compartment,
     )

@@ -26,10 +26,14 @@ _fits_etag = re.compile(r'(?:[Ww]/)?"([A-Za-z0-9\-.]{1,64})"').fullmatch
 
 
 class Preferences(NamedTuple):
-    """What Prefer asks for; None where it asks for nothing that the server knows."""
+    """What Prefer asks for; None where it asks for nothing that the server knows.
+
+    ``explain``, this server's own: tell how a search was carried out.
+    """
 
     return_: PreferReturn | None = None
     strict: bool | None = None
+    explain: bool = False
 
 
 @lru_cache(maxsize=128)
@@ -86,4 +90,6 @@ def preferences(prefer: bytes) -> Preferences:
     for item in re.split("[,;]", prefer.decode("latin-1")):
         name, _, value = item.partition("=")
         found.setdefault(name.strip().lower(), value.strip().strip('"').lower())
-    return Preferences(_RETURNS.get(found.get("return", "")), _HANDLING.get(found.get("handling", "")))
+    return Preferences(
+        _RETURNS.get(found.get("return", "")), _HANDLING.get(found.get("handling", "")), "explain" in found
+    )

@@ -1,7 +1,8 @@
 """The path of a search parameter through a type: the part of FHIRPath that R4's search expressions use.
 
-Unions, members, ``ofType(T)``, ``(… as T)``, ``where(resolve() is T)``, ``where(member='text')``, ``[0]`` and,
-in custom parameters, ``extension('url')``; walked over the type table, so that each path ends in one known type.
+Unions, members, ``ofType(T)``, ``(… as T)``, ``where(resolve() is T)``, ``where(member='text')``, ``[0]`` and
+``extension('url')``, which only custom parameters use; walked over the type table, so that each path ends in
+one known type.
 https://hl7.org/fhir/R4/searchparameter.html
 """
 

@@ -22,13 +22,17 @@ from fhir_server.search.query import Position, SortKey
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """What a page link holds: the parameters as they were understood, and the position to go on from."""
+    """What a page link holds: the parameters as they were understood, and the position to go on from.
+
+    ``back``: the page lies before the position, not after it.
+    """
 
     parameters: tuple[tuple[str, str], ...]
     position: Position
+    back: bool = False
 
 
-_Written = tuple[tuple[tuple[str, str], ...], tuple[SortKey, ...], int]
+_Written = tuple[tuple[tuple[str, str], ...], tuple[SortKey, ...], int, bool]
 _decode = msgspec.msgpack.Decoder(_Written).decode
 
 
@@ -39,7 +43,7 @@ def seal(key: bytes, scope: str, visibility: bytes, cursor: Cursor) -> str:
     (``search/Patient``). ``visibility``: the fingerprint of what the caller may see.
     """
     position = cursor.position
-    written = msgspec.msgpack.encode((cursor.parameters, position.keys, position.tie))
+    written = msgspec.msgpack.encode((cursor.parameters, position.keys, position.tie, cursor.back))
     sealed = _cipher(key).encrypt(written, [scope.encode(), visibility])
     return base64.urlsafe_b64encode(sealed).rstrip(b"=").decode()
 
@@ -53,8 +57,8 @@ def unseal(key: bytes, scope: str, visibility: bytes, token: str) -> Cursor:
         raise Fault(
             Kind.NOT_FOUND, "This page link is not valid for this search; start the search anew."
         ) from None
-    parameters, keys, tie = _decode(written)
-    return Cursor(parameters, Position(keys, tie))
+    parameters, keys, tie, back = _decode(written)
+    return Cursor(parameters, Position(keys, tie), back)
 
 
 @lru_cache(maxsize=8)

@@ -100,6 +100,7 @@ class Page:
     """Matches in order, how many there are in all (None unless asked), and where the next page starts.
 
     ``previous``: the ``before`` of the page that comes before this one; None on the first page.
+    ``positions``: of each match, for who joins pages of several types.
     ``plan``: how the search was carried out, when asked: names, numbers and lists, nothing of a record.
     """
 
@@ -108,6 +109,7 @@ class Page:
     next: Position | None
     previous: Position | None = None
     plan: Mapping[str, Any] | None = None
+    positions: Sequence[Position] = ()
 
 
 @dataclass(frozen=True, slots=True)

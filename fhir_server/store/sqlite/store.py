@@ -198,7 +198,8 @@ class SqliteStore:
             total = searcher.total(query.type, where) if query.total == "accurate" else None
             stored = self._tools.opener.current(session.connection, (sk for sk, _ in shown))
             more = len(matches) > query.count
-            return Page(stored, total, _position(shown[-1]) if more else None)
+            positions = [_position(match) for match in shown]
+            return Page(stored, total, positions[-1] if more else None, positions=positions)
 
         return await self._readers.run(work, quick=query.count <= _INLINE_COUNT)
 
