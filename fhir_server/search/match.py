@@ -29,6 +29,7 @@ from fhir_server.search.predicate import (
     QuantityIs,
     ReferenceIs,
     StringContains,
+    StringEnds,
     StringIs,
     StringStarts,
     Test,
@@ -120,6 +121,9 @@ def passes(  # noqa: C901, PLR0911, PLR0912 - one case for each test
             return any(name == param and fold(text).startswith(start) for name, text in values.strings)
         case StringContains(part):
             return any(name == param and part in fold(text) for name, text in values.strings)
+        case StringEnds(end, whole):
+            folded = (fold(text) for name, text in values.strings if name == param)
+            return any(text == end if whole else text.endswith(end) for text in folded)
         case StringIs(exact):
             return (param, exact) in values.strings
         case UriIs(uri):
@@ -261,11 +265,15 @@ def sort_key(id_: str, values: Values, sort: Sort) -> SortKey:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """One page as :class:`Catalog` finds it: ids in order, their number in all, where the next starts."""
+    """One page as :class:`Catalog` finds it: ids in order, their number in all, where the next starts.
+
+    ``previous``: the ``before`` of the page that comes before; None when nothing does.
+    """
 
     ids: tuple[str, ...]
     total: int | None
     next: Position | None
+    previous: Position | None = None
 
 
 class Catalog:
@@ -304,18 +312,28 @@ class Catalog:
         """
         ids = self.matching(visibility, query.type, query.where)
         placed = [(self._position(query, id_), id_) for id_ in ids]
-        if query.after is None:
-            ordered = _ordered(query.sort, placed)
-        else:
-            # The last page's end stands among the matches, behind its own resource if that is still there.
+        start, end = 0, len(placed)
+        if query.after is not None:
+            # The other page's end stands among the matches, behind its own resource if that is still there.
             ordered = _ordered(query.sort, [*placed, (query.after, "")])
-            ordered = ordered[ordered.index((query.after, "")) + 1 :]
-        page = ordered[: query.count]
-        more = len(ordered) > query.count and bool(page)
+            start = ordered.index((query.after, ""))
+            ordered.pop(start)
+            end = start + query.count
+        elif query.before is not None:
+            # It stands before its own resource, which begins the page that comes after this one.
+            ordered = _ordered(query.sort, [(query.before, ""), *placed])
+            end = ordered.index((query.before, ""))
+            ordered.pop(end)
+            start = max(0, end - query.count)
+        else:
+            ordered = _ordered(query.sort, placed)
+            end = query.count
+        page = ordered[start:end]
         return Found(
             ids=tuple(id_ for _, id_ in page),
             total=len(ids) if query.total == "accurate" else None,
-            next=page[-1][0] if more else None,
+            next=page[-1][0] if page and ordered[end:] else None,
+            previous=page[0][0] if page and start else None,
         )
 
     def _position(self, query: Query, id_: str) -> Position:

@@ -49,6 +49,17 @@ class StringContains:
 
 
 @dataclass(frozen=True, slots=True)
+class StringEnds:
+    """A string that ends with ``text``, both folded; with ``whole``, one that is ``text`` and nothing more.
+
+    Only ``_filter`` asks for it. https://hl7.org/fhir/R4/search_filter.html
+    """
+
+    text: str
+    whole: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class TokenIn:
     """A code among ``members``, (system, code) pairs: what a value set or a hierarchy was expanded to.
 
@@ -126,6 +137,7 @@ Test: TypeAlias = (
     | StringStarts
     | StringIs
     | StringContains
+    | StringEnds
     | DateIs
     | NumberIs
     | QuantityIs
