@@ -6,6 +6,8 @@ from collections.abc import Mapping
 
 from fhir_server.interactions.context import Operation
 from fhir_server.operations.everything import EVERYTHING_OPERATION
+from fhir_server.operations.lastn import LASTN
+from fhir_server.operations.match import MATCH
 from fhir_server.operations.meta import META, META_ADD, META_DELETE
 from fhir_server.operations.reindex import REINDEX, REINDEX_STATUS
 from fhir_server.operations.validate import VALIDATE
@@ -14,6 +16,8 @@ OPERATIONS: Mapping[str, Operation] = {
     operation.name: operation
     for operation in (
         EVERYTHING_OPERATION,
+        LASTN,
+        MATCH,
         META,
         META_ADD,
         META_DELETE,

@@ -6,6 +6,7 @@ https://hl7.org/fhir/R4/bundle.html
 from fhir_server.resources.bundle.assembly import (
     HistoryEntry,
     Response,
+    graded_searchset,
     history_bundle,
     responses,
     searchset,
@@ -20,6 +21,7 @@ __all__ = [
     "Target",
     "duplicates",
     "entries",
+    "graded_searchset",
     "history_bundle",
     "order",
     "overlaps",

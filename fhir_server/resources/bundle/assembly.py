@@ -5,7 +5,7 @@ https://hl7.org/fhir/R4/bundle.html
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Literal
@@ -15,6 +15,7 @@ from fhir_server.resources.codec import encode
 Links = Iterable[tuple[str, str]]
 """(relation, URL) pairs: self, next …"""
 
+_GRADE = "http://hl7.org/fhir/StructureDefinition/match-grade"
 _MATCH = b',"search":{"mode":"match"}}'
 _INCLUDE = b',"search":{"mode":"include"}}'
 
@@ -71,6 +72,32 @@ def searchset(
     return _bundle("searchset", total, links, found)
 
 
+def graded_searchset(
+    total: int, matches: Iterable[tuple[str, bytes, float, str]], outcome: bytes | None = None
+) -> bytes:
+    """Join stored bodies into the searchset of a $match: (fullUrl, canonical JSON, score, grade) tuples.
+
+    https://hl7.org/fhir/R4/extension-match-grade.html
+    """
+    found = [
+        _entry(
+            url,
+            body,
+            {
+                "search": {
+                    "extension": [{"url": _GRADE, "valueCode": grade}],
+                    "mode": "match",
+                    "score": round(score, 4),
+                }
+            },
+        )
+        for url, body, score, grade in matches
+    ]
+    if outcome is not None:
+        found.append(b'{"resource":%b,"search":{"mode":"outcome"}}' % outcome)
+    return _bundle("searchset", total, (), found)
+
+
 def history_bundle(total: int | None, links: Links, versions: Iterable[HistoryEntry]) -> bytes:
     """Join versions, newest first, into a history. https://hl7.org/fhir/R4/bundle.html#history"""
     return _bundle("history", total, links, [_version(version) for version in versions])
@@ -114,7 +141,7 @@ def _response(answer: Response) -> bytes:
     return _join(answer.full_url, answer.body, b'"response":' + response)
 
 
-def _entry(full_url: str, body: bytes, rest: dict[str, dict[str, str]]) -> bytes:
+def _entry(full_url: str, body: bytes, rest: Mapping[str, Mapping[str, object]]) -> bytes:
     return _join(full_url, body, encode(rest)[1:-1])
 
 
