@@ -28,13 +28,26 @@ class _Dated(dict[str, str]):
 
 
 CLINICAL = _Dated()
+KINDS = (
+    "tokens",
+    "strings",
+    "dates",
+    "numbers",
+    "quantities",
+    "references",
+    "uris",
+    "positions",
+    "words",
+)
 
 
 def values_of(raw: dict[str, Any]) -> Values:
     """Build Values from ``{"tokens": [[param, system, code], …], …, "clinical": ms}``."""
     values = Values()
-    for kind in ("tokens", "strings", "dates", "numbers", "quantities", "references", "uris"):
+    for kind in KINDS:
         getattr(values, kind).extend(tuple(row) for row in raw.get(kind, ()))
+    for param, components in raw.get("composites", ()):
+        values.composites.append((param, tuple(tuple(tuple(row) for row in rows) for rows in components)))
     values.clinical = raw.get("clinical")
     return values
 

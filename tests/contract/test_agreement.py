@@ -24,15 +24,20 @@ from fhir_server.search.predicate import (
     Chain,
     DateIs,
     Has,
+    HasWords,
     IdIn,
+    Near,
     Not,
     NumberIs,
     Predicate,
     Present,
     QuantityIs,
     ReferenceIs,
+    StringContains,
     StringIs,
     StringStarts,
+    Together,
+    TokenIn,
     TokenIs,
     UriIs,
     Where,
@@ -49,6 +54,7 @@ SYSTEMS, CODES, UNITS = ("", "s", "t"), ("a", "b", "c"), ("", "mg", "g")
 IDS = tuple(f"r{number}" for number in range(6))
 MOMENTS = st.sampled_from([0, 1, DAY // 2, DAY - 1, DAY, 2 * DAY, 3 * DAY, 40 * DAY])
 LENGTHS = st.sampled_from([0, 1, DAY - 1, DAY, DAY + 1, 30 * DAY])
+LATITUDES, LONGITUDES = (30.66, 30.67, 31.2, -33.9, 89.99), (104.06, 104.07, 121.5, -179.99, 179.99)
 NUMBERS = st.sampled_from([-2.0, -0.5, 0.0, 1.0, 1.5, 2.0, 10.0])
 
 _spans = st.builds(lambda lo, length: (lo, lo + length), MOMENTS, LENGTHS)
@@ -62,6 +68,45 @@ def _rows(*columns: Any) -> st.SearchStrategy[list[list[Any]]]:
 
 def _spread(param: str, pairs: Any) -> st.SearchStrategy[list[list[Any]]]:
     return st.lists(pairs.map(lambda pair: [param, *pair]), max_size=2)
+
+
+def _values(kind: str, *columns: Any) -> st.SearchStrategy[list[list[Any]]]:
+    return st.lists(st.tuples(st.just(kind), *columns).map(list), max_size=2)
+
+
+def _composites(targets: st.SearchStrategy[str]) -> st.SearchStrategy[list[list[Any]]]:
+    """Elements of five composite parameters, one for each kind that a component can be."""
+    codes = _values("token", st.sampled_from(SYSTEMS), st.sampled_from(CODES))
+    spans = st.one_of(_points, _ranges)
+    seconds = {
+        "pair": _values("token", st.sampled_from(SYSTEMS), st.sampled_from(CODES)),
+        "measured": st.lists(
+            st.builds(
+                lambda system, code, unit, span: ["quantity", system, code, unit, *span],
+                st.sampled_from(SYSTEMS),
+                st.sampled_from(UNITS),
+                st.sampled_from(UNITS),
+                spans,
+            ),
+            max_size=2,
+        ),
+        "dated": st.lists(_spans.map(lambda span: ["date", *span]), max_size=2),
+        "said": _values("string", st.sampled_from(WORDS)),
+        "linked": st.lists(
+            st.one_of(
+                targets.map(lambda target: ["reference", target]),
+                st.sampled_from(CODES).map(lambda uri: ["uri", uri]),
+            ),
+            max_size=2,
+        ),
+    }
+    numbers = st.lists(spans.map(lambda span: ["number", *span]), max_size=2)
+    elements = [
+        st.tuples(st.just(param), st.tuples(codes, second).map(list)).map(list)
+        for param, second in seconds.items()
+    ]
+    three = st.tuples(codes, numbers, numbers).map(lambda rows: ["placed", list(rows)])
+    return st.lists(st.one_of(*elements, three), max_size=3)
 
 
 @st.composite
@@ -92,6 +137,11 @@ def resources(draw: st.DrawFn, types: tuple[str, str]) -> dict[tuple[str, str], 
                 ],
                 "references": draw(_rows(st.just("subject"), targets)),
                 "uris": draw(_rows(st.just("url"), st.sampled_from(CODES))),
+                "positions": draw(
+                    _rows(st.just("near"), st.sampled_from(LATITUDES), st.sampled_from(LONGITUDES))
+                ),
+                "words": draw(_rows(st.just("_text"), st.sampled_from(CODES))),
+                "composites": draw(_composites(targets)),
                 "clinical": dates[0][1] if dates else None,
             }
     return made
@@ -104,32 +154,67 @@ _number_is = st.builds(
     st.sampled_from([0.05, 0.5, 1.0]),
 )
 _date_is = st.builds(lambda prefix, span: DateIs(prefix, *span), st.sampled_from(PREFIXES), _spans)
+_quantity_is = st.builds(
+    QuantityIs, _number_is, st.sampled_from([None, *SYSTEMS]), st.sampled_from([None, "mg", "g"])
+)
+_starts = st.builds(lambda text: StringStarts(fold(text)), st.sampled_from(WORDS))
+_contains = st.builds(
+    lambda text: StringContains(fold(text)), st.sampled_from((*WORDS, "i", "u", "三", "xy"))
+)
+_members = st.builds(
+    TokenIn,
+    st.frozensets(st.tuples(st.sampled_from([None, *SYSTEMS]), st.sampled_from(CODES)), max_size=4)
+    # Many members are read as a set, few are looked up.
+    .flatmap(lambda few: st.sampled_from([few, few | {("s", f"none-{n}") for n in range(20)}])),
+)
+_near = st.builds(
+    Near,
+    st.sampled_from(LATITUDES),
+    st.sampled_from(LONGITUDES),
+    st.sampled_from([0.0, 2_000.0, 200_000.0, 3e6, 1e9]),
+)
+
+
+def _together(targets: st.SearchStrategy[str]) -> st.SearchStrategy[Predicate]:
+    token = st.builds(TokenIs, st.sampled_from([None, *SYSTEMS]), st.sampled_from([None, *CODES]))
+    seconds = {
+        "pair": st.one_of(token, _members),
+        "measured": _quantity_is,
+        "dated": _date_is,
+        "said": st.one_of(_starts, _contains, st.builds(StringIs, st.sampled_from(WORDS))),
+        "linked": st.one_of(
+            st.builds(ReferenceIs, st.lists(targets, max_size=2).map(tuple)),
+            st.builds(UriIs, st.sampled_from(CODES)),
+        ),
+    }
+    pairs = [
+        st.builds(lambda param, *tests: Together(param, tests), st.just(param), token, second)
+        for param, second in seconds.items()
+    ]
+    three = st.builds(lambda *tests: Together("placed", tests), token, _number_is, _number_is)
+    return st.one_of(*pairs, three)
 
 
 def leaves(types: tuple[str, str]) -> st.SearchStrategy[Predicate]:
     targets = st.sampled_from([f"{to}/{each}" for to in types for each in IDS[:3]] + ["http://x/a"])
     systems, codes = st.sampled_from([None, *SYSTEMS]), st.sampled_from([None, *CODES])
-    params = ("code", "name", "date", "factor", "value", "subject", "url", "unheard-of")
+    params = ("code", "name", "date", "factor", "value", "subject", "url", "near", "_text", "pair", "dated")
     return st.one_of(
         st.builds(Where, st.just("code"), st.builds(TokenIs, systems, codes)),
-        st.builds(
-            Where, st.just("name"), st.builds(lambda text: StringStarts(fold(text)), st.sampled_from(WORDS))
-        ),
+        st.builds(Where, st.just("name"), st.one_of(_starts, _contains)),
+        st.builds(Where, st.just("code"), _members),
+        st.builds(Where, st.just("near"), _near),
+        st.builds(Where, st.just("_text"), st.builds(HasWords, st.frozensets(st.sampled_from(CODES)))),
+        _together(targets),
         st.builds(Where, st.just("name"), st.builds(StringIs, st.sampled_from(WORDS))),
         st.builds(Where, st.just("date"), _date_is),
         st.builds(Where, st.just("factor"), _number_is),
-        st.builds(
-            Where,
-            st.just("value"),
-            st.builds(
-                QuantityIs, _number_is, st.sampled_from([None, *SYSTEMS]), st.sampled_from([None, "mg", "g"])
-            ),
-        ),
+        st.builds(Where, st.just("value"), _quantity_is),
         st.builds(
             Where, st.just("subject"), st.builds(ReferenceIs, st.lists(targets, max_size=3).map(tuple))
         ),
         st.builds(Where, st.just("url"), st.builds(UriIs, st.sampled_from(CODES))),
-        st.builds(Where, st.sampled_from(params), st.just(Present())),
+        st.builds(Where, st.sampled_from((*params, "unheard-of")), st.just(Present())),
         st.builds(IdIn, st.lists(st.sampled_from(IDS), max_size=3).map(tuple)),
         st.just(EVERYTHING),
     )

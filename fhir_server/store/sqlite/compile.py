@@ -8,11 +8,12 @@ resources of the one type only; NOT is over EXISTS and IN of columns that are ne
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from itertools import count
+from typing import Final
 
-from fhir_server.crypto.blind import BlindIndex
+from fhir_server.crypto.blind import PREFIX_CHARACTERS, BlindIndex
 from fhir_server.search.predicate import (
     All,
     AnyOf,
@@ -20,45 +21,68 @@ from fhir_server.search.predicate import (
     DateIs,
     Everything,
     Has,
+    HasWords,
     IdIn,
+    Near,
     Not,
     Nothing,
     NumberIs,
     Predicate,
+    StringContains,
+    StringStarts,
+    Together,
+    TokenIn,
+    TokenIs,
     Where,
 )
-from fhir_server.store.sqlite.fragment import Conjunct, Sql, all_true, any_true, union_all
-from fhir_server.store.sqlite.leaves import NOWHERE, leaf, not_compiled, spans
+from fhir_server.store.sqlite.fragment import Conjunct, Cost, Sql, all_true, any_true, union_all
+from fhir_server.store.sqlite.functions import judge_of
+from fhir_server.store.sqlite.leaves import NOWHERE, Field, Kit, leaf, not_compiled, spans, word
 from fhir_server.store.sqlite.names import Lookup
 from fhir_server.store.sqlite.records import json_array
 from fhir_server.store.sqlite.schema import LIVE, SEQUENCE_BITS
+from fhir_server.store.sqlite.together import together
 
-PROBE = 1000
+PROBE: Final = 1000
 """How far a posting list is counted when the shortest is looked for."""
+
+_OPENING: Final = 400
+"""Opening a resource costs as much as reading so many rows of an index."""
+
+_DEAR: Final = 300
+"""What listing costs that opens resources is taken for so many rows: fewer candidates are tested instead."""
 
 _EMPTY = Sql("SELECT sk FROM head WHERE 0")
 
 
 @dataclass(frozen=True, slots=True)
 class Driven:
-    """A conjunction with its driver; without one, only a walk through the type finds what passes."""
+    """A conjunction with its driver; without one, only a walk through the type finds what passes.
+
+    ``size``: rows of the driver, counted up to ``PROBE``; None when it was not counted. ``tests``: the
+    others, the cheapest first.
+    """
 
     driver: Conjunct | None
     tests: tuple[Conjunct, ...]
+    size: int | None = None
 
     def passing(self, sk: str) -> Sql:
         """Return the tests of all but the driver."""
         return all_true([conjunct.test(sk) for conjunct in self.tests])
 
 
-@dataclass(slots=True)
 class Compiler:
     """Compiles for one connection at one moment: it looks up numbers and counts postings."""
 
-    connection: sqlite3.Connection
-    names: Lookup
-    blind: BlindIndex
-    aliases: Iterator[str] = field(default_factory=lambda: (f"a{i}" for i in count()))
+    def __init__(self, connection: sqlite3.Connection, names: Lookup, blind: BlindIndex) -> None:
+        self.connection = connection
+        self.names = names
+        self.blind = blind
+        self.aliases = (f"a{i}" for i in count())
+        judge = judge_of(connection)
+        judge.forget()
+        self._kit = Kit(blind, judge, self.aliases)
 
     def rows(self, type_: str, predicate: Predicate) -> Sql:
         """Return a SELECT of ``sk``, perhaps with repetitions, of what satisfies ``predicate``."""
@@ -79,17 +103,38 @@ class Compiler:
         return all_true([conjunct.test(sk) for conjunct in self.conjuncts(type_, predicate)])
 
     def drive(self, type_: str, predicate: Predicate) -> Driven:
-        """Choose the conjunct with the shortest posting list as driver."""
+        """Choose the conjunct with the shortest posting list as driver, and how the others test."""
         conjuncts = self.conjuncts(type_, predicate)
         able = [conjunct for conjunct in conjuncts if conjunct.rows is not None]
         if not able:
-            return Driven(None, tuple(conjuncts))
-        # The only one drives anyway: not worth counting.
-        sizes = [self.count_up_to(each, PROBE) for each in able] if len(able) > 1 else [PROBE]
+            return Driven(None, _cheapest_first(conjuncts))
+        driver, size = self._shortest(able)
+        others = [conjunct for conjunct in conjuncts if conjunct is not driver]
+        if size is not None and size < PROBE:
+            others = [self._for_few(each, size) for each in others]
+        return Driven(driver, _cheapest_first(others), size)
+
+    def _shortest(self, able: Sequence[Conjunct]) -> tuple[Conjunct, int | None]:
+        """Count postings, the likely short ones first and none further than the shortest so far."""
+        if len(able) == 1:
+            return able[0], able[0].size  # it drives anyway: not worth counting
         # Among equals, one that comes in order by sk can be read without sorting.
-        best = min(range(len(able)), key=lambda i: (sizes[i], not able[i].in_order))
-        driver = able[best]
-        return Driven(driver, tuple(c for c in conjuncts if c is not driver))
+        hopeful = sorted(able, key=lambda each: (each.is_dear, each.size is None, not each.in_order))
+        driver, limit = hopeful[0], PROBE
+        for each in hopeful:
+            size = self.count_up_to(each, limit)
+            if size < limit:
+                driver, limit = each, size
+        return driver, limit
+
+    def _for_few(self, conjunct: Conjunct, candidates: int) -> Conjunct:
+        """Open the few candidates where the set that they would be looked up in is long."""
+        if conjunct.opened is None or conjunct.rows is None:
+            return conjunct
+        limit = max(PROBE, candidates * _OPENING)
+        if self.count_up_to(conjunct, limit) < limit:
+            return conjunct
+        return replace(conjunct, test=conjunct.opened, cost=Cost.RECORD)
 
     def listing(self, type_: str) -> Sql:
         """Return the SELECT of all live resources of a type, by ``sk``."""
@@ -102,6 +147,8 @@ class Compiler:
         """Count the rows of a conjunct that can drive, up to ``limit``."""
         if conjunct.size is not None:
             return min(conjunct.size, limit)
+        if conjunct.is_dear:
+            return min(_DEAR, limit)
         assert conjunct.rows is not None
         rows = conjunct.rows()
         statement = f"SELECT count(*) FROM (SELECT 1 FROM ({rows.text}) LIMIT ?)"
@@ -111,17 +158,19 @@ class Compiler:
     def conjuncts(self, type_: str, predicate: Predicate) -> list[Conjunct]:
         """Split a predicate into its conjuncts; the date or number tests of one parameter stay together."""
         items = predicate.items if isinstance(predicate, All) else (predicate,)
-        together: dict[str, list[DateIs | NumberIs]] = {}
-        result = []
+        spanned: dict[str, list[DateIs | NumberIs]] = {}
+        result: list[Conjunct] = []
         for item in items:
             match item:
                 case Everything():
                     continue
                 case Where(param, (DateIs() | NumberIs()) as test):
-                    together.setdefault(param, []).append(test)
+                    spanned.setdefault(param, []).append(test)
+                case Where(param, HasWords(words)):
+                    result.extend(self._word(type_, param, each) for each in sorted(words))
                 case _:
                     result.append(self._conjunct(type_, item))
-        result.extend(self._spans(type_, param, tests) for param, tests in together.items())
+        result.extend(self._spans(type_, param, tests) for param, tests in spanned.items())
         return result
 
     def _conjunct(self, type_: str, item: Predicate) -> Conjunct:  # noqa: PLR0911 - one case for each node
@@ -130,6 +179,8 @@ class Compiler:
                 return NOWHERE
             case Where():
                 return self._where(type_, item)
+            case Together():
+                return self._together(type_, item)
             case IdIn(ids):
                 return self._ids(type_, ids)
             case Chain(param, to, inner):
@@ -139,20 +190,32 @@ class Compiler:
             case AnyOf(items):
                 return self._any(type_, items)
             case Not(inner):
-                return Conjunct(lambda sk: _negated(self.test(type_, inner, sk)))
+                return Conjunct(lambda sk: _negated(self.test(type_, inner, sk)), label="not", cost=Cost.SET)
             case Everything() | All():
-                return Conjunct(lambda sk: self.test(type_, item, sk), lambda: self.rows(type_, item))
+                return Conjunct(
+                    lambda sk: self.test(type_, item, sk), lambda: self.rows(type_, item), label="all"
+                )
         raise not_compiled()
 
+    def _field(self, type_: str, param: str) -> Field | None:
+        p = self.names.param_number(self.connection, type_, param)
+        return None if p is None else Field(type_, param, p)
+
     def _where(self, type_: str, where: Where) -> Conjunct:
-        p = self.names.param_number(self.connection, type_, where.param)
-        if p is None:
-            return NOWHERE
-        return leaf(where.test, (type_, where.param, p), self.blind, self.aliases)
+        field = self._field(type_, where.param)
+        return NOWHERE if field is None else leaf(where.test, field, self._kit)
+
+    def _together(self, type_: str, test: Together) -> Conjunct:
+        field = self._field(type_, test.param)
+        return NOWHERE if field is None else together(test, field, self._kit)
+
+    def _word(self, type_: str, param: str, text: str) -> Conjunct:
+        field = self._field(type_, param)
+        return NOWHERE if field is None else word(text, field, self._kit)
 
     def _spans(self, type_: str, param: str, tests: Sequence[DateIs | NumberIs]) -> Conjunct:
-        p = self.names.param_number(self.connection, type_, param)
-        return NOWHERE if p is None else spans(p, tests)
+        field = self._field(type_, param)
+        return NOWHERE if field is None else spans(field, tests)
 
     def _ids(self, type_: str, ids: Sequence[str]) -> Conjunct:
         digests = json_array(self.blind.target(f"{type_}/{id_}") for id_ in dict.fromkeys(ids))
@@ -161,6 +224,7 @@ class Compiler:
             lambda sk: Sql(f"+{sk} IN (SELECT i.sk {found})", (digests,)),
             lambda: Sql(f"SELECT h.sk {found} CROSS JOIN head h ON h.sk=i.sk AND h.state={LIVE}", (digests,)),
             size=min(len(ids), PROBE),
+            label="_id",
         )
 
     def _chain(self, type_: str, param: str, to: str, inner: Predicate) -> Conjunct:
@@ -188,7 +252,8 @@ class Compiler:
                 (p, *type_range(number), *reached.args),
             )
 
-        return Conjunct(test, rows)
+        label = f"{param}:{to}"
+        return Conjunct(test, rows, label=label, cost=Cost.SET, is_dear=_is_dear(inner), inner=(to, inner))
 
     def _has(self, type_: str, by: str, param: str, inner: Predicate) -> Conjunct:
         p = self.names.param_number(self.connection, by, param)
@@ -215,16 +280,58 @@ class Compiler:
                 (p, *referring.args),
             )
 
-        return Conjunct(test, rows)
+        label = f"_has:{by}:{param}"
+        return Conjunct(test, rows, label=label, cost=Cost.SET, is_dear=_is_dear(inner), inner=(by, inner))
 
     def _any(self, type_: str, items: Sequence[Predicate]) -> Conjunct:
-        branches = [(item, self.conjuncts(type_, item)) for item in items]
+        joined = _joined(items)
+        branches = [(item, self.conjuncts(type_, item)) for item in joined]
+        if len(branches) == 1 and len(branches[0][1]) == 1:
+            return branches[0][1][0]
         # One branch that can only list the type makes the union as long as the type.
         able = all(any(c.rows is not None for c in conjuncts) for _, conjuncts in branches)
         return Conjunct(
             lambda sk: any_true([all_true([c.test(sk) for c in conjuncts]) for _, conjuncts in branches]),
-            (lambda: union_all([self.rows(type_, item) for item, _ in branches])) if able else None,
+            (lambda: union_all([self.rows(type_, item) for item in joined])) if able else None,
+            label="any",
+            cost=max((c.cost for _, conjuncts in branches for c in conjuncts), default=Cost.POINT),
+            is_dear=any(map(_is_dear, joined)),
         )
+
+
+def _joined(items: Sequence[Predicate]) -> list[Predicate]:
+    """Put the codes that one parameter may have into one membership test."""
+    codes: dict[str, set[tuple[str | None, str]]] = {}
+    rest: list[Predicate] = []
+    for item in items:
+        match item:
+            case Where(param, TokenIs(system, str() as code)):
+                codes.setdefault(param, set()).add((system, code))
+            case Where(param, TokenIn(members)):
+                codes.setdefault(param, set()).update(members)
+            case _:
+                rest.append(item)
+    return [*(Where(param, TokenIn(frozenset(some))) for param, some in codes.items()), *rest]
+
+
+def _is_dear(predicate: Predicate) -> bool:
+    """Tell whether listing what satisfies the predicate opens resources, whatever drives."""
+    match predicate:
+        case Where(_, StringContains() | Near()):
+            return True
+        case Where(_, StringStarts(text)):
+            return len(text) > PREFIX_CHARACTERS
+        case Chain(_, _, inner) | Has(_, _, inner):
+            return _is_dear(inner)
+        case All(items):
+            return all(map(_is_dear, items))
+        case AnyOf(items):
+            return any(map(_is_dear, items))
+    return False
+
+
+def _cheapest_first(conjuncts: Sequence[Conjunct]) -> tuple[Conjunct, ...]:
+    return tuple(sorted(conjuncts, key=lambda conjunct: conjunct.cost))
 
 
 def type_range(number: int) -> tuple[int, int]:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import Any, NamedTuple
+
+from fhir_server.search.predicate import Predicate
 
 _UNION_WIDTH = 100
 """SQLite joins at most 500 SELECTs in one compound and nests expressions at most 1000 deep."""
@@ -56,14 +59,25 @@ def _args(parts: Iterable[Sql]) -> tuple[Any, ...]:
     return tuple(arg for part in parts for arg in part.args)
 
 
+class Cost(IntEnum):
+    """What testing one candidate costs: a look-up, all rows once as a set, opening the resource."""
+
+    POINT = 0
+    SET = 1
+    RECORD = 2
+
+
 @dataclass(frozen=True, slots=True)
 class Conjunct:
     """One condition in its two forms.
 
     ``rows``: a SELECT of ``sk``, perhaps with repetitions, of all live resources that pass; None when it
     could only list the whole type. ``test``: a condition on the ``sk`` whose SQL name it is given.
+    ``label``: what a plan calls it, without any value. ``cost``: that of ``test``.
     ``in_order``: ``rows`` come by ``sk``. ``target``: parameter and target when it is a reference to one.
-    ``size``: how many rows there are, when that is known without asking.
+    ``size``: how many rows there are, when that is known without asking. ``is_dear``: listing ``rows`` opens
+    resources. ``opened``: the same test by opening the resource, cheaper than a set for few candidates.
+    ``inner``: type and predicate at the other end of a chain.
     """
 
     test: Callable[[str], Sql]
@@ -71,3 +85,8 @@ class Conjunct:
     in_order: bool = False
     target: tuple[int, int] | None = None
     size: int | None = None
+    label: str = ""
+    cost: Cost = Cost.POINT
+    is_dear: bool = False
+    opened: Callable[[str], Sql] | None = None
+    inner: tuple[str, Predicate] | None = None

@@ -1,40 +1,127 @@
-"""Functions that SQL calls where digests cannot answer: they open the payload and read the values again."""
+"""Functions that SQL calls where digests cannot answer: they open the payload and read the values again.
+
+A test that SQL cannot express is handed over by number: its predicate stays in this process.
+"""
 
 from __future__ import annotations
 
 import sqlite3
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
+from typing import Final, cast
 
+from fhir_server.crypto.blind import BlindIndex
 from fhir_server.search.fold import fold
+from fhir_server.search.match import matches
+from fhir_server.search.predicate import Together, Where
 from fhir_server.search.query import SortKey
 from fhir_server.search.values import Values
 from fhir_server.store.sqlite.records import Opener, id_of
+from fhir_server.store.sqlite.schema import Connection
 
 Extractor = Callable[[str, bytes], Values]
 """Type and canonical body → searchable values."""
 
+_MOST_TEXTS: Final = 50_000
 
-def register(connection: sqlite3.Connection, opener: Opener, extractor: Extractor) -> None:
-    """Give ``connection`` the functions ``sort_key`` and ``starts_with``.
 
-    Both take the type, and the digest, version and payload of the resource, then the parameter's code.
+class Texts:
+    """Folded strings by the digest that the index keeps of them: what was opened once is not opened again.
+
+    One for all connections of a process. Bounded; the strings that were asked for longest ago go first.
     """
 
-    def sort_key(type_: str, digest: int, version: int, payload: bytes, param: str, down: int) -> SortKey:
-        body = opener.body(type_, digest, version, payload)
+    def __init__(self) -> None:
+        self._known: OrderedDict[int, str] = OrderedDict()
+
+    def get(self, digest: int) -> str | None:
+        """Return the folded string; None when it is not known."""
+        return self._known.get(digest)
+
+    def put(self, digest: int, folded: str) -> None:
+        """Remember a folded string."""
+        self._known[digest] = folded
+        if len(self._known) > _MOST_TEXTS:
+            self._known.popitem(last=False)
+
+
+class Judge:
+    """Answers for one connection what only an opened resource can tell."""
+
+    def __init__(self, opener: Opener, extractor: Extractor, blind: BlindIndex, texts: Texts) -> None:
+        self._opener = opener
+        self._extractor = extractor
+        self._blind = blind
+        self._texts = texts
+        self._tests: list[Where | Together] = []
+        self._last: tuple[tuple[int, int], Values] | None = None
+        self.opened = 0
+        """Payloads opened so far."""
+
+    def forget(self) -> None:
+        """Forget the tests of the statements before: none of them runs any more."""
+        self._tests.clear()
+        self._last = None
+
+    def number(self, test: Where | Together) -> int:
+        """Return the number by which ``holds`` knows a test."""
+        self._tests.append(test)
+        return len(self._tests) - 1
+
+    def values(self, type_: str, digest: int, version: int, payload: bytes) -> Values:
+        """Return the values of a stored version; of the last one asked for without opening it again."""
+        key = (digest, version)
+        if self._last is None or self._last[0] != key:
+            body = self._opener.body(type_, digest, version, payload)
+            self._last = key, self._extractor(type_, body)
+            self.opened += 1
+        return self._last[1]
+
+    def holds(self, type_: str, digest: int, version: int, payload: bytes, number: int) -> bool:
+        """Tell SQL whether a resource passes test ``number``, by the plain words of ``search.match``."""
+        values = self.values(type_, digest, version, payload)
+        return matches(self._tests[number], type_, "", values, lambda *_: None, lambda *_: ())
+
+    def known(self, text: int, part: str) -> bool | None:
+        """Tell SQL whether the string with digest ``text`` contains ``part``; NULL when it is not known."""
+        folded = self._texts.get(text)
+        return None if folded is None else part in folded
+
+    def contains(
+        self, type_: str, digest: int, version: int, payload: bytes, param: str, text: int, part: str
+    ) -> bool:
+        """Tell SQL the same, opening a resource that has the string as a value of ``param``."""
+        for name, string in self.values(type_, digest, version, payload).strings:
+            if name == param and self._blind.text(string) == text:
+                folded = fold(string)
+                self._texts.put(text, folded)
+                return part in folded
+        return False
+
+    def sort_key(
+        self, type_: str, digest: int, version: int, payload: bytes, param: str, down: int
+    ) -> SortKey:
+        """Tell SQL the least value of ``param`` as it is compared, the greatest with ``down``; NULL: none."""
         if param == "_id":
-            return id_of(type_, body)
-        keys: list[str] = list(_keys(extractor(type_, body), param))
+            return id_of(type_, self._opener.body(type_, digest, version, payload))
+        keys: list[str] = list(_keys(self.values(type_, digest, version, payload), param))
         if not keys:
             return None
         return max(keys) if down else min(keys)
 
-    def starts_with(type_: str, digest: int, version: int, payload: bytes, param: str, text: str) -> bool:
-        values = extractor(type_, opener.body(type_, digest, version, payload))
-        return any(name == param and fold(string).startswith(text) for name, string in values.strings)
 
-    connection.create_function("sort_key", 6, sort_key)
-    connection.create_function("starts_with", 6, starts_with)
+def register(connection: Connection, judge: Judge) -> None:
+    """Give ``connection`` the functions ``holds``, ``known``, ``contains`` and ``sort_key``."""
+    connection.create_function("holds", 5, judge.holds)
+    connection.create_function("known", 2, judge.known)
+    connection.create_function("contains", 7, judge.contains)
+    connection.create_function("sort_key", 6, judge.sort_key)
+    connection.judge = judge
+
+
+def judge_of(connection: sqlite3.Connection) -> Judge:
+    """Return what was registered for a connection of the store."""
+    return cast("Judge", cast("Connection", connection).judge)
 
 
 def _keys(values: Values, param: str) -> Iterator[str]:

@@ -1,66 +1,122 @@
-"""The tests of single values compiled: what :mod:`compile` joins.
-
-Each is a :class:`Conjunct` for parameter number ``p``.
-"""
+"""The tests of single values compiled: what :mod:`compile` joins. Each becomes a :class:`Conjunct`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
 
-from fhir_server.crypto.blind import PREFIX_CHARACTERS, BlindIndex, following
+from fhir_server.crypto.blind import CHUNK_BYTES, PREFIX_CHARACTERS, BlindIndex, following
 from fhir_server.faults import Fault, Kind
 from fhir_server.search.fold import fold
 from fhir_server.search.predicate import (
     DateIs,
+    Near,
     NumberIs,
     Present,
     QuantityIs,
     ReferenceIs,
+    StringContains,
     StringIs,
     StringStarts,
     Test,
+    Together,
+    TokenIn,
     TokenIs,
     UriIs,
+    Where,
 )
-from fhir_server.store.sqlite.fragment import FALSE, TRUE, Conjunct, Sql, all_true, union_all
+from fhir_server.store.sqlite.cells import covering
+from fhir_server.store.sqlite.fragment import (
+    FALSE,
+    TRUE,
+    Conjunct,
+    Cost,
+    Sql,
+    all_true,
+    any_true,
+    union_all,
+)
+from fhir_server.store.sqlite.functions import Judge
 from fhir_server.store.sqlite.records import json_array
+from fhir_server.store.sqlite.rows import WORD_SYSTEM
 from fhir_server.store.sqlite.schema import DAY_MS
 from fhir_server.store.sqlite.spans import Comparison, date_comparison, number_comparison
 
 _EMPTY = Sql("SELECT sk FROM head WHERE 0")
 
-NOWHERE = Conjunct(test=lambda _: FALSE, rows=lambda: _EMPTY, in_order=True, size=0)
+_LOOKED_UP: Final = 16
+"""A candidate is looked up under so many codes; under more, all rows of the codes are read as a set."""
+
+NOWHERE = Conjunct(test=lambda _: FALSE, rows=lambda: _EMPTY, in_order=True, size=0, label="nowhere")
 """What no resource satisfies."""
 
 
-def leaf(  # noqa: C901, PLR0911 - one case for each test
-    test: Test, param: tuple[str, str, int], blind: BlindIndex, names: Iterator[str]
-) -> Conjunct:
-    """Compile one test of ``param`` (type, code, number); ``names`` yields fresh SQL names."""
-    p = param[2]
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A search parameter of a type and its number."""
+
+    type: str
+    code: str
+    p: int
+
+
+@dataclass(frozen=True, slots=True)
+class Kit:
+    """What conditions are compiled with; ``names`` yields fresh SQL names."""
+
+    blind: BlindIndex
+    judge: Judge
+    names: Iterator[str]
+
+    def opened(self, type_: str, test: Where | Together, sk: str) -> Sql:
+        """Return a test of ``sk`` by opening the resource."""
+        h, v = next(self.names), next(self.names)
+        return Sql(
+            f"EXISTS (SELECT 1 FROM head {h} CROSS JOIN version {v} ON {v}.rk={h}.rk"
+            f" WHERE {h}.sk={sk} AND holds(?, {h}.h, {v}.ver, {v}.payload, ?))",
+            (type_, self.judge.number(test)),
+        )
+
+
+def leaf(test: Test, field: Field, kit: Kit) -> Conjunct:  # noqa: C901, PLR0911, PLR0912 - one case for each test
+    """Compile one test of a parameter."""
+    p, blind = field.p, kit.blind
     match test:
         case Present() | TokenIs(None, None):
-            return _present(p)
+            return _present(field, kit)
         case TokenIs(str() as system, None):
-            return _among("token", Sql("p=? AND s=?", (p, blind.system(system))))
+            return _among("token", Sql("p=? AND s=?", (p, blind.system(system))), (field, test, kit))
         case TokenIs(None, str() as code):
-            return _at("token", Sql("p=? AND k=?", (p, blind.code(code))))
+            return _at("token", Sql("p=? AND k=?", (p, blind.code(code))), field.code)
         case TokenIs(str() as system, str() as code):
-            return _at("token", Sql("p=? AND k=? AND s=?", (p, blind.code(code), blind.system(system))))
+            key = (p, blind.code(code), blind.system(system))
+            return _at("token", Sql("p=? AND k=? AND s=?", key), field.code)
+        case TokenIn(members):
+            return _member(members, field, kit)
         case UriIs(uri):
-            return _at("token", Sql("p=? AND k=?", (p, blind.code(uri))))
+            return _at("token", Sql("p=? AND k=?", (p, blind.code(uri))), field.code)
         case StringIs(text):
-            key = (p, blind.prefix(fold(text)), blind.text(text))
-            return _at("str", Sql("p=? AND k=? AND e=?", key))
+            key_of = (p, blind.prefix(fold(text)), blind.text(text))
+            return _at("str", Sql("p=? AND k=? AND e=?", key_of), field.code)
         case StringStarts(text):
-            return _starts(fold(text), param, blind, names)
+            return _starts(fold(text), field, kit)
+        case StringContains(text):
+            return _contains(text, field, kit)
         case ReferenceIs(targets):
-            return _reference(p, [blind.target(target) for target in dict.fromkeys(targets)])
+            return _reference(field, [blind.target(target) for target in dict.fromkeys(targets)])
         case QuantityIs():
-            return _quantity(p, test, blind)
+            return _quantity(field, test, blind)
         case DateIs() | NumberIs():
-            return spans(p, [test])
+            return spans(field, [test])
+        case Near():
+            return _near(test, field, kit)
     raise not_compiled()
+
+
+def word(text: str, field: Field, kit: Kit) -> Conjunct:
+    """Compile the test that a word stands in a text."""
+    return _at("token", Sql("p=? AND k=? AND s=?", (field.p, kit.blind.word(text), WORD_SYSTEM)), field.code)
 
 
 def not_compiled() -> Fault:
@@ -68,73 +124,168 @@ def not_compiled() -> Fault:
     return Fault(Kind.NOT_IMPLEMENTED, "The store cannot search by this kind of condition; leave it out.")
 
 
-def _at(table: str, key: Sql) -> Conjunct:
+def _at(table: str, key: Sql, label: str) -> Conjunct:
     """Compile an equality, under which the rows come by ``sk`` and one ``sk`` is a point of the index."""
     return Conjunct(
         lambda sk: Sql(f"EXISTS (SELECT 1 FROM {table} WHERE {key.text} AND sk={sk})", key.args),
         lambda: Sql(f"SELECT sk FROM {table} WHERE {key.text}", key.args),
         in_order=True,
+        label=label,
     )
 
 
-def _among(table: str, key: Sql) -> Conjunct:
-    """Compile a range of keys; as a test it is read once, as a set."""
+def _among(table: str, key: Sql, source: tuple[Field, Test, Kit]) -> Conjunct:
+    """Compile a range of keys; as a test it is read once, as a set, or the few candidates are opened."""
+    field, test, kit = source
     rows = Sql(f"SELECT sk FROM {table} WHERE {key.text}", key.args)
-    return Conjunct(lambda sk: Sql(f"+{sk} IN ({rows.text})", rows.args), lambda: rows)
+    return Conjunct(
+        lambda sk: Sql(f"+{sk} IN ({rows.text})", rows.args),
+        lambda: rows,
+        label=field.code,
+        cost=Cost.SET,
+        opened=lambda sk: kit.opened(field.type, Where(field.code, test), sk),
+    )
 
 
-def _present(p: int) -> Conjunct:
+def _present(field: Field, kit: Kit) -> Conjunct:
+    p = field.p
     unordered = union_all([Sql(f"SELECT sk FROM {table} WHERE p=?", (p,)) for table in ("token", "str")])
-    spanned = [
-        Sql(f"SELECT sk FROM {t} WHERE p IN (?, ?)", (p, p | 1)) for t in ("date", "number", "quantity")
-    ]
+    twins = ("date", "number", "quantity", "composite")
+    spanned = [Sql(f"SELECT sk FROM {table} WHERE p IN (?, ?)", (p, p | 1)) for table in twins]
     everywhere = union_all([unordered, Sql("SELECT sk FROM ref WHERE p=?", (p,)), *spanned])
 
     def test(sk: str) -> Sql:
         own = f"EXISTS (SELECT 1 FROM own WHERE sk={sk} AND p=?)"
-        return Sql(f"({own} OR +{sk} IN ({unordered.text}))", (p, *unordered.args))
+        element = f"EXISTS (SELECT 1 FROM element WHERE sk={sk} AND p IN (?, ?))"
+        return Sql(f"({own} OR {element} OR +{sk} IN ({unordered.text}))", (p, p, p | 1, *unordered.args))
 
-    return Conjunct(test, lambda: everywhere)
+    return Conjunct(
+        test,
+        lambda: everywhere,
+        label=field.code,
+        cost=Cost.SET,
+        opened=lambda sk: kit.opened(field.type, Where(field.code, Present()), sk),
+    )
 
 
-def _starts(text: str, param: tuple[str, str, int], blind: BlindIndex, names: Iterator[str]) -> Conjunct:
-    type_, code, p = param
-    least = blind.prefix(text[:PREFIX_CHARACTERS])
+def _member(members: frozenset[tuple[str | None, str]], field: Field, kit: Kit) -> Conjunct:
+    """Compile membership: the codes of one system at a time, each a point of the index."""
+    if len(members) == 1:
+        [(system, code)] = members
+        return leaf(TokenIs(system, code), field, kit)
+    codes: dict[str | None, list[int]] = {}
+    for system, code in members:
+        codes.setdefault(system, []).append(kit.blind.code(code))
+    groups = [
+        (json_array(sorted(some)), TRUE if system is None else Sql("t.s=?", (kit.blind.system(system),)))
+        for system, some in codes.items()
+    ]
+    listed = [
+        Sql(
+            "SELECT t.sk FROM json_each(?) j CROSS JOIN token t ON t.p=? AND t.k=j.value"
+            f" WHERE {system.text}",
+            (some, field.p, *system.args),
+        )
+        for some, system in groups
+    ]
+    rows = union_all(listed) if listed else _EMPTY
+
+    def looked_up(sk: str) -> Sql:
+        among = "k IN (SELECT value FROM json_each(?))"
+        return any_true(
+            [
+                Sql(
+                    f"EXISTS (SELECT 1 FROM token t WHERE t.p=? AND t.{among} AND t.sk={sk}"
+                    f" AND {system.text})",
+                    (field.p, some, *system.args),
+                )
+                for some, system in groups
+            ]
+        )
+
+    if len(members) <= _LOOKED_UP:
+        return Conjunct(looked_up, lambda: rows, label=field.code)
+    return Conjunct(
+        lambda sk: Sql(f"+{sk} IN ({rows.text})", rows.args),
+        lambda: rows,
+        label=field.code,
+        cost=Cost.SET,
+        opened=lambda sk: kit.opened(field.type, Where(field.code, TokenIn(members)), sk),
+    )
+
+
+def _starts(text: str, field: Field, kit: Kit) -> Conjunct:
+    least = kit.blind.prefix(text[:PREFIX_CHARACTERS])
     beyond = following(least)
     upper = TRUE if beyond is None else Sql("k<?", (beyond,))
-    found = _among("str", all_true([Sql("p=?", (p,)), Sql("k>=?", (least,)), upper]))
+    key = all_true([Sql("p=?", (field.p,)), Sql("k>=?", (least,)), upper])
+    found = _among("str", key, (field, StringStarts(text), kit))
     if len(text) <= PREFIX_CHARACTERS:
         return found
-
     # The index knows the first characters only; the rest is compared with the opened resource.
-    def test(sk: str) -> Sql:
-        h, v = next(names), next(names)
-        whole = (
-            f"EXISTS (SELECT 1 FROM head {h} CROSS JOIN version {v} ON {v}.rk={h}.rk"
-            f" WHERE {h}.sk={sk} AND starts_with(?, {h}.h, {v}.ver, {v}.payload, ?, ?))"
-        )
-        return all_true([found.test(sk), Sql(whole, (type_, code, text))])
+    return _then_opened(Sql(f"SELECT sk FROM str WHERE {key.text}", key.args), field, StringStarts(text), kit)
+
+
+def _then_opened(candidates: Sql, field: Field, test: Test, kit: Kit) -> Conjunct:
+    """Compile a test whose rows the index narrows down and the opened resource decides."""
+
+    def opened(sk: str) -> Sql:
+        return kit.opened(field.type, Where(field.code, test), sk)
 
     def rows() -> Sql:
-        c = next(names)
-        passing = test(f"{c}.sk")
-        # The set is named twice, as candidates and as part of the test: the test alone is exact.
-        base = Sql("SELECT sk FROM str WHERE p=? AND k>=?", (p, least))
-        bounded = Sql(f"{base.text} AND {upper.text}", base.args + upper.args)
+        c = next(kit.names)
+        passing = opened(f"{c}.sk")
         return Sql(
-            f"SELECT {c}.sk FROM ({bounded.text}) {c} WHERE {passing.text}", bounded.args + passing.args
+            f"SELECT {c}.sk FROM (SELECT DISTINCT sk FROM ({candidates.text})) {c} WHERE {passing.text}",
+            candidates.args + passing.args,
         )
 
-    return Conjunct(test, rows)
+    return Conjunct(opened, rows, label=field.code, cost=Cost.RECORD, is_dear=True)
 
 
-def _reference(p: int, digests: Sequence[int]) -> Conjunct:
+def _contains(part: str, field: Field, kit: Kit) -> Conjunct:
+    """Compile a search within strings: one resource is opened for each different string, known ones aside."""
+    # A character takes up the same room in every key, so that shorter strings are passed over unopened.
+    room = CHUNK_BYTES * min(len(part), PREFIX_CHARACTERS)
+
+    def rows() -> Sql:
+        d, h, v, s = (next(kit.names) for _ in range(4))
+        return Sql(
+            f"SELECT {s}.sk FROM (SELECT k, e, min(sk) AS sk FROM str WHERE p=? AND length(k)>=?"
+            f" GROUP BY k, e) {d} CROSS JOIN head {h} ON {h}.sk={d}.sk"
+            f" CROSS JOIN version {v} ON {v}.rk={h}.rk"
+            f" CROSS JOIN str {s} ON {s}.p=? AND {s}.k={d}.k AND {s}.e={d}.e WHERE"
+            f" coalesce(known({d}.e, ?), contains(?, {h}.h, {v}.ver, {v}.payload, ?, {d}.e, ?))",
+            (field.p, room, field.p, part, field.type, field.code, part),
+        )
+
+    return Conjunct(
+        lambda sk: kit.opened(field.type, Where(field.code, StringContains(part)), sk),
+        rows,
+        label=field.code,
+        cost=Cost.RECORD,
+        is_dear=True,
+    )
+
+
+def _near(test: Near, field: Field, kit: Kit) -> Conjunct:
+    cells = covering(test.latitude, test.longitude, test.metres)
+    digests = json_array(kit.blind.cell(*cell) for cell in cells)
+    candidates = Sql(
+        "SELECT t.sk FROM json_each(?) j CROSS JOIN token t ON t.p=? AND t.k=j.value", (digests, field.p)
+    )
+    return _then_opened(candidates, field, test, kit)
+
+
+def _reference(field: Field, digests: Sequence[int]) -> Conjunct:
+    p = field.p
     if len(digests) == 1:
         k = digests[0]
         return Conjunct(
             lambda sk: Sql(f"EXISTS (SELECT 1 FROM own WHERE sk={sk} AND p=? AND a=?)", (p, k)),
             lambda: Sql("SELECT sk FROM ref WHERE p=? AND k=?", (p, k)),
             target=(p, k),
+            label=field.code,
         )
     several = json_array(digests)
 
@@ -143,10 +294,11 @@ def _reference(p: int, digests: Sequence[int]) -> Conjunct:
         return Sql(f"EXISTS (SELECT 1 FROM own WHERE sk={sk} AND p=? AND {among})", (p, several))
 
     joined = "SELECT r.sk FROM json_each(?) j CROSS JOIN ref r ON r.p=? AND r.k=j.value"
-    return Conjunct(test, lambda: Sql(joined, (several, p)))
+    return Conjunct(test, lambda: Sql(joined, (several, p)), label=field.code)
 
 
-def _quantity(p: int, test: QuantityIs, blind: BlindIndex) -> Conjunct:
+def _quantity(field: Field, test: QuantityIs, blind: BlindIndex) -> Conjunct:
+    p = field.p
     comparison = number_comparison(test.number)
     unit = Sql("u IN (SELECT u FROM unit WHERE p=?)", (p,))
     if test.unit is not None:
@@ -154,14 +306,28 @@ def _quantity(p: int, test: QuantityIs, blind: BlindIndex) -> Conjunct:
     system = TRUE if test.system is None else Sql("s=?", (blind.system(test.system),))
     parts = []
     for twin in (p, p | 1):
-        key = all_true([Sql("p=?", (twin,)), unit, _within(comparison, simple=twin == p), system])
+        key = all_true([Sql("p=?", (twin,)), unit, within(comparison, simple=twin == p), system])
         parts.append(Sql(f"SELECT sk FROM quantity WHERE {key.text}", key.args))
     rows = union_all(parts)
-    return Conjunct(lambda sk: Sql(f"+{sk} IN ({rows.text})", rows.args), lambda: rows)
+
+    def looked_up(sk: str) -> Sql:
+        if test.unit is None and test.system is None:
+            return _own(sk, p, comparison)
+        # A resource's own numbers lead to its rows in the index, which know the unit.
+        condition = comparison.condition.format(lo="o.a", hi="o.b")
+        return Sql(
+            f"EXISTS (SELECT 1 FROM own o CROSS JOIN quantity q ON q.p=o.p+(o.a!=o.b) AND q.{unit.text}"
+            f" AND q.lo=o.a AND q.hi=o.b AND q.sk=o.sk WHERE o.sk={sk} AND o.p=? AND {condition}"
+            f" AND {system.text})",
+            (*unit.args, p, *comparison.args, *system.args),
+        )
+
+    return Conjunct(looked_up, lambda: rows, label=field.code)
 
 
-def spans(p: int, tests: Sequence[DateIs | NumberIs]) -> Conjunct:
+def spans(field: Field, tests: Sequence[DateIs | NumberIs]) -> Conjunct:
     """Compile date or number tests of one parameter, each of which some row of it must pass."""
+    p = field.p
     dates = [date_comparison(test, DAY_MS) for test in tests if isinstance(test, DateIs)]
     numbers = [number_comparison(test) for test in tests if isinstance(test, NumberIs)]
     if dates and numbers:
@@ -173,9 +339,9 @@ def spans(p: int, tests: Sequence[DateIs | NumberIs]) -> Conjunct:
 
     def rows() -> Sql:
         # A simple row is the only one of its parameter: all comparisons must hold of it, and bound one scan.
-        simple = all_true([Sql("p=?", (p,)), *(_within(each, simple=True) for each in comparisons)])
+        simple = all_true([Sql("p=?", (p,)), *(within(each, simple=True) for each in comparisons)])
         others = [_own("d.sk", p, each) for each in comparisons[1:]]
-        first = all_true([Sql("p=?", (p | 1,)), _within(comparisons[0], simple=False), *others])
+        first = all_true([Sql("p=?", (p | 1,)), within(comparisons[0], simple=False), *others])
         return union_all(
             [
                 Sql(f"SELECT sk FROM {table} WHERE {simple.text}", simple.args),
@@ -183,17 +349,18 @@ def spans(p: int, tests: Sequence[DateIs | NumberIs]) -> Conjunct:
             ]
         )
 
-    return Conjunct(test, rows)
+    return Conjunct(test, rows, label=field.code)
 
 
-def _within(comparison: Comparison, *, simple: bool) -> Sql:
-    """Compare a row of an index over (…, lo, hi), telling the index where ``lo`` begins and ends."""
+def within(comparison: Comparison, *, simple: bool, columns: tuple[str, str] = ("lo", "hi")) -> Sql:
+    """Compare a span in ``columns`` of an index, telling the index where the first begins and ends."""
+    lo, hi = columns
     least, greatest = comparison.bounds(simple=simple)
-    parts = [Sql(f"({comparison.condition.format(lo='lo', hi='hi')})", comparison.args)]
+    parts = [Sql(f"({comparison.condition.format(lo=lo, hi=hi)})", comparison.args)]
     if least is not None:
-        parts.append(Sql("lo>=?", (least,)))
+        parts.append(Sql(f"{lo}>=?", (least,)))
     if greatest is not None:
-        parts.append(Sql("lo<=?", (greatest,)))
+        parts.append(Sql(f"{lo}<=?", (greatest,)))
     return all_true(parts)
 
 

@@ -12,6 +12,7 @@ import os
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from fhir_server.faults import Fault, Kind
 
@@ -110,7 +111,13 @@ MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
 VERSION = len(MIGRATIONS)
 
 
-def connect(path: Path, *, writing: bool = False, busy_seconds: float = 5.0) -> sqlite3.Connection:
+class Connection(sqlite3.Connection):
+    """A connection that carries along what answers its functions (:mod:`functions`)."""
+
+    judge: Any = None
+
+
+def connect(path: Path, *, writing: bool = False, busy_seconds: float = 5.0) -> Connection:
     """Open the database file with the settings that the measurements chose; autocommit, any thread."""
     connection = sqlite3.connect(
         path,
@@ -118,6 +125,7 @@ def connect(path: Path, *, writing: bool = False, busy_seconds: float = 5.0) -> 
         check_same_thread=False,
         cached_statements=_STATEMENTS,
         timeout=busy_seconds,
+        factory=Connection,
     )
     # The page size holds for a new file only, and must come before WAL.
     connection.execute(f"PRAGMA page_size={PAGE_BYTES}")

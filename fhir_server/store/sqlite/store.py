@@ -79,9 +79,12 @@ class SqliteStore:
         self._closed = False
         self._past = Past(names, tools.opener, matcher)
 
+        texts = functions.Texts()
+
         def connect(*, writing: bool) -> sqlite3.Connection:
             connection = schema.connect(self._path, writing=writing, busy_seconds=options.lock_seconds)
-            functions.register(connection, tools.opener, tools.extractor)
+            judge = functions.Judge(tools.opener, tools.extractor, tools.blind, texts)
+            functions.register(connection, judge)
             return connection
 
         self._turns = Turns(folder, seconds=options.lock_seconds)
