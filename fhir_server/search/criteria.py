@@ -5,44 +5,31 @@ https://hl7.org/fhir/R4/search.html#modifiers and https://hl7.org/fhir/R4/search
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
-
 from fhir_server.faults import Fault, Kind
 from fhir_server.resources.types import RESOURCE_TYPES
 from fhir_server.search import terms
-from fhir_server.search.bindings import implied_systems
+from fhir_server.search.conditions import conditions, present
 from fhir_server.search.fold import fold
+from fhir_server.search.modifiers import Asked, reader
 from fhir_server.search.parameters import R4, Parameter, Registry, UnknownParameter, shown
 from fhir_server.search.predicate import (
     EVERYTHING,
     NOTHING,
     Chain,
     Has,
-    IdIn,
+    HasWords,
     Predicate,
-    Present,
-    TokenIs,
     Where,
     any_of,
     negate,
 )
 from fhir_server.search.terms import Options
+from fhir_server.search.words import sought
 
-MODIFIERS: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {
-        "token": ("missing", "not"),
-        "string": ("missing", "exact"),
-        "reference": ("missing", "identifier"),
-        "date": ("missing",),
-        "number": ("missing",),
-        "quantity": ("missing",),
-        "uri": ("missing",),
-    }
-)
-"""The modifiers that each type of parameter takes here; a reference also takes the name of a type."""
+WORDS = ("_text", "_content")
+"""Parameters that search words, not an element."""
 
-_LATER = frozenset({"above", "below", "contains", "in", "not-in", "of-type", "text"})
+
 _MAX_HOPS = 5
 _MAX_ALTERNATIVES = 64
 
@@ -71,6 +58,8 @@ def _criterion(
         return None if inner is None else Has(source, parameter.code, inner)
     head, chained, rest = name.partition(".")
     code, _, modifier = head.partition(":")
+    if code in WORDS and not chained:
+        return _words(head, value, options)
     parameter = searchable(type_, code, options.registry)
     if not chained:
         return _term(type_, parameter, modifier, value, options)
@@ -87,7 +76,7 @@ def searchable(type_: str, code: str, registry: Registry = R4) -> Parameter:
     """Return the parameter ``code`` of ``type_`` if this server can search by it."""
     parameter = registry.resolve(type_, code)
     if not parameter.is_searchable:
-        raise UnknownParameter(f"The search parameter {code} is {parameter.type}; that is not supported yet.")
+        raise UnknownParameter(f"The search parameter {code} of {type_} cannot be searched by here.")
     return parameter
 
 
@@ -132,52 +121,19 @@ def _chained_types(parameter: Parameter, named: str, rest: str, registry: Regist
 
 def _term(type_: str, parameter: Parameter, modifier: str, value: str, options: Options) -> Predicate | None:
     """Return the predicate of one parameter without chains: its values are joined by OR."""
-    is_type = parameter.type == "reference" and modifier in parameter.targets
-    if modifier and not is_type and modifier not in MODIFIERS[parameter.type]:
-        reason = "is not supported yet" if modifier in _LATER else "is unknown"
-        raise Fault(
-            Kind.UNSUPPORTED_PARAMETER,
-            f"The modifier {shown(modifier)} of {parameter.code} {reason}; it takes "
-            f"{', '.join(MODIFIERS[parameter.type])}{' or a type' * (parameter.type == 'reference')}.",
-        )
     if modifier == "missing":
-        return _missing(parameter, value)
-    items = [item for item in terms.split(value, ",") if item.strip()]
+        return _missing(type_, parameter, value)
+    items = tuple(item for item in terms.split(value, ",") if item.strip())
     if parameter.type == "string" and modifier != "exact":
-        items = [item for item in items if fold(terms.unescape(item))]
-    if not items:
-        return None
-    found = _any(type_, parameter, modifier, items, options)
-    return negate(found) if modifier == "not" else found
+        items = tuple(item for item in items if fold(terms.unescape(item)))
+    if modifier:
+        # Looked up even without a value: a modifier that means nothing is refused, not ignored.
+        read = reader(parameter, modifier)
+        return read(Asked(type_, parameter, items, options)) if items else None
+    return conditions(type_, parameter, items, options) if items else None
 
 
-def _any(type_: str, parameter: Parameter, modifier: str, items: list[str], options: Options) -> Predicate:
-    """Return that some value of the parameter is one of ``items``."""
-    code = parameter.code
-    if code == "_id":
-        return IdIn(tuple(dict.fromkeys(terms.unescape(item) for item in items)))
-    if modifier == "identifier":
-        return any_of(Where(f"{code}:identifier", terms.token(parameter, item, options)) for item in items)
-    if parameter.type == "token":
-        tokens = [terms.token(parameter, item, options) for item in items]
-        return any_of(Where(code, test) for test in _with_implied(tokens, type_, parameter))
-    if parameter.type == "reference":
-        return Where(code, terms.references(parameter, modifier, items, options))
-    read = terms.exact if modifier == "exact" else terms.TERMS[parameter.type]
-    return any_of(Where(code, test) for test in dict.fromkeys(read(parameter, i, options) for i in items))
-
-
-def _with_implied(tests: list[TokenIs], type_: str, parameter: Parameter) -> list[TokenIs]:
-    """Add that a bare code may be meant, where its system is the one that the element's codes are of."""
-    bare = [
-        TokenIs("", test.code)
-        for test in tests
-        if test.system and test.code and test.system in implied_systems(parameter, type_)
-    ]
-    return list(dict.fromkeys([*tests, *bare]))
-
-
-def _missing(parameter: Parameter, value: str) -> Predicate | None:
+def _missing(type_: str, parameter: Parameter, value: str) -> Predicate | None:
     """Return that the parameter has no value (true) or has one (false)."""
     if not value:
         return None
@@ -185,8 +141,21 @@ def _missing(parameter: Parameter, value: str) -> Predicate | None:
         raise terms.bad(parameter, "true or false after :missing")
     if parameter.code == "_id":
         return NOTHING if value == "true" else EVERYTHING
-    present: Predicate = Where(parameter.code, Present())
-    if parameter.type == "reference":
-        # A logical reference has no literal, but it is there.
-        present = any_of((present, Where(f"{parameter.code}:identifier", Present())))
-    return negate(present) if value == "true" else present
+    there = present(type_, parameter)
+    return negate(there) if value == "true" else there
+
+
+def _words(name: str, value: str, options: Options) -> Predicate | None:
+    """Return that a text holds words, ``_text`` its narrative, ``_content`` all of it.
+
+    Words with spaces between them must all occur, in any order; commas are OR.
+    https://hl7.org/fhir/R4/search.html#text
+    """
+    code, _, modifier = name.partition(":")
+    if not options.full_text:
+        raise UnknownParameter(f"{code} needs an index of words, which this server does not keep.")
+    if modifier:
+        raise Fault(Kind.UNSUPPORTED_PARAMETER, f"{code} takes no modifier.")
+    asked = (sought(terms.unescape(item)) for item in terms.split(value, ","))
+    tests = dict.fromkeys(HasWords(words) for words in asked if words)
+    return any_of(Where(code, test) for test in tests) if tests else None

@@ -143,19 +143,20 @@ def _owner(path: Path, type_: str) -> str:
     return type_
 
 
-def groups(parameter: Parameter, type_: str) -> list[tuple[Path, tuple[Half, ...]]]:
+@lru_cache(maxsize=1024)
+def groups(parameter: Parameter, type_: str) -> tuple[tuple[Path, tuple[Half, ...]], ...]:
     """Return the elements in which a composite parameter's components stand, with each component's sources.
 
     An element that is the resource itself has no steps. https://hl7.org/fhir/R4/search.html#composite
     """
     if parameter.type != "composite":
-        return []
-    found = []
+        return ()
+    found: list[tuple[Path, tuple[Half, ...]]] = []
     for path in paths(parameter.expression, type_):
         halves = tuple(_half(parameter, each, path.type, type_) for each in parameter.components)
         if halves and all(half.sources for half in halves):
             found.append((path, halves))
-    return found
+    return tuple(found)
 
 
 def _half(composite: Parameter, component: Component, element: str, type_: str) -> Half:

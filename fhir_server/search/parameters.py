@@ -40,7 +40,12 @@ class Parameter:
 
     @property
     def is_searchable(self) -> bool:
-        """True when this server can search by it: composites and ``near`` (special) are not supported yet."""
+        """True when this server can search by it: of the special ones, by ``near``."""
+        return self.type != "special" or self.code == "near"
+
+    @property
+    def is_sortable(self) -> bool:
+        """True when its values have an order: not those of composites and special parameters."""
         return self.type not in ("composite", "special")
 
 

@@ -113,7 +113,8 @@ def _read_sort(draft: _Draft, _: str, value: str) -> str | None:
     """Read ``_sort``. https://hl7.org/fhir/R4/search.html#sort"""
     for key in value.split(","):
         code = key.strip().removeprefix("-")
-        searchable(draft.type, code, draft.options.registry)
+        if not searchable(draft.type, code, draft.options.registry).is_sortable:
+            raise UnknownParameter(f"{shown(code)} has no order to sort by.")
         # Among equals in a parameter, the same parameter decides nothing more.
         if all(code != sort.param for sort in draft.sort):
             draft.sort.append(Sort(code, descending=key.strip().startswith("-")))

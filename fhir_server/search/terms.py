@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import tzinfo
 from decimal import Context, Decimal
 from types import MappingProxyType
-from typing import cast
+from typing import Literal, Protocol, cast
 
 from fhir_server.faults import Fault, Kind
 from fhir_server.resources.types import RESOURCE_TYPES
@@ -22,6 +22,7 @@ from fhir_server.search.fold import fold
 from fhir_server.search.parameters import R4, Parameter, Registry
 from fhir_server.search.predicate import (
     DateIs,
+    Near,
     NumberIs,
     Prefix,
     QuantityIs,
@@ -33,6 +34,43 @@ from fhir_server.search.predicate import (
     UriIs,
 )
 from fhir_server.search.references import local
+from fhir_server.search.sphere import HALF_WAY_ROUND
+from fhir_server.search.ucum import UCUM, unit
+
+Codes = frozenset[tuple[str, str]]
+"""Codes with their systems, "" for none."""
+Direction = Literal["above", "below"]
+
+
+class Terminology(Protocol):
+    """What codes mean to each other, as far as a search asks; answers were prepared before it is parsed.
+
+    :func:`search.needs.needs` lists the questions that a search will ask.
+    """
+
+    def expand(self, value_set: str) -> Codes:
+        """Return the codes of a value set, named by ``url``, ``url|version`` or ``ValueSet/id``.
+
+        Raises a Fault when it is unknown or too large.
+        """
+
+    def subsumed(self, system: str, code: str, direction: Direction) -> Codes:
+        """Return a code and all that lie above or below it. Raises a Fault when the system is unknown."""
+
+
+class _NoTerminology:
+    """A server without code systems: every question is refused."""
+
+    def expand(self, value_set: str) -> Codes:  # noqa: ARG002 - whichever it is
+        """Refuse."""
+        raise Fault(Kind.UNSUPPORTED_PARAMETER, "Value sets cannot be searched by here; name the codes.")
+
+    def subsumed(self, system: str, code: str, direction: Direction) -> Codes:  # noqa: ARG002 - the same
+        """Refuse."""
+        raise Fault(Kind.UNSUPPORTED_PARAMETER, "Code hierarchies cannot be searched here; name the codes.")
+
+
+NO_TERMINOLOGY = _NoTerminology()
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +80,8 @@ class Options:
     ``zone``: of dates without one. ``now``: the present, in ms since the epoch (for ``ap``). ``base``: the
     server's address without a trailing slash. ``default_count``, ``max_count``: entries in a page.
     ``strict``: refuse an unknown parameter; otherwise ignore it and say so. ``registry``: which are known.
+    ``terminology``: answers ``:in``, ``:not-in``, ``:above`` and ``:below`` of codes. ``full_text``: the
+    store keeps words, so that ``_text`` and ``_content`` can be searched.
     """
 
     zone: tzinfo
@@ -51,6 +91,8 @@ class Options:
     max_count: int = 1000
     strict: bool = True
     registry: Registry = R4
+    terminology: Terminology = NO_TERMINOLOGY
+    full_text: bool = False
 
 
 _PREFIXED = re.compile(r"(eq|ne|gt|lt|ge|le|sa|eb|ap)?(.*)", re.DOTALL)
@@ -145,8 +187,40 @@ def quantity(parameter: Parameter, text: str, _: Options) -> QuantityIs:
     parts = [unescape(part) for part in split(text, "|")]
     if len(parts) not in (1, 3):
         raise bad(parameter, expected)
-    system, unit = parts[1:] if len(parts) == 3 else ("", "")
-    return QuantityIs(_number(parameter, parts[0], expected), system or None, unit or None)
+    system, code = parts[1:] if len(parts) == 3 else ("", "")
+    return QuantityIs(_number(parameter, parts[0], expected), system or None, code or None)
+
+
+def in_canonical_units(test: QuantityIs) -> QuantityIs | None:
+    """Return the test for rows in canonical units; None when its unit is none of UCUM's that converts."""
+    canonical = unit(test.unit) if test.system == UCUM and test.unit else None
+    if canonical is None:
+        return None
+    number = test.number
+    value, lo, hi = (canonical.convert(each) for each in (number.value, number.lo, number.hi))
+    # Rounding may bring the ends together; the span must still hold the value itself.
+    hi = min(max(hi, math.nextafter(value, math.inf)), LARGEST)
+    return QuantityIs(NumberIs(number.prefix, value, lo, hi), None, canonical.canonical)
+
+
+def near(parameter: Parameter, text: str, _: Options) -> Near:
+    """Read ``latitude|longitude|distance|unit``; without a distance 10 km, without a unit kilometres.
+
+    https://hl7.org/fhir/R4/location.html#search
+    """
+    expected = "latitude|longitude|distance|unit, such as 30.66|104.06|10|km (degrees; a UCUM unit of length)"
+    parts = [unescape(part).strip() for part in split(text, "|")]
+    if not 2 <= len(parts) <= 4 or not all(_NUMBER.fullmatch(each) for each in parts[:2]):
+        raise bad(parameter, expected)
+    written, code = (*parts[2:], "", "")[:2]
+    length = unit(code or "km")
+    if not _NUMBER.fullmatch(written or "10") or length is None or length.canonical != "m":
+        raise bad(parameter, expected)
+    latitude, longitude = (float(each) for each in parts[:2])
+    metres = length.convert(float(written or "10"))
+    if abs(latitude) > 90 or abs(longitude) > 180 or metres < 0:
+        raise bad(parameter, expected)
+    return Near(latitude, longitude, min(metres, HALF_WAY_ROUND))
 
 
 def _prefixed(text: str) -> tuple[Prefix, str]:
@@ -208,6 +282,7 @@ TERMS: Mapping[str, Callable[[Parameter, str, Options], Test]] = MappingProxyTyp
         "date": date,
         "number": number,
         "quantity": quantity,
+        "special": near,
     }
 )
 """How one value of each type of parameter is read; references are read together (:func:`references`)."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator
 from decimal import Decimal
 from functools import cache
 from pathlib import Path as File
@@ -21,12 +20,13 @@ from hypothesis import strategies as st
 from fhir_server.resources.types import RESOURCE_TYPES
 from fhir_server.search import elements
 from fhir_server.search.dates import OPEN_END, OPEN_START, span
-from fhir_server.search.expressions import Equals, Get, Path, paths
+from fhir_server.search.expressions import paths
 from fhir_server.search.extract import Extractor
 from fhir_server.search.generate import sources
 from fhir_server.search.parameters import parameters
 from fhir_server.search.values import Values
 from tests.unit.search.trees import damaged, resources
+from tests.unit.search.walking import follow, read
 
 ZONE = ZoneInfo("Asia/Shanghai")
 EXTRACTOR = Extractor(ZONE, "http://me/fhir")
@@ -270,38 +270,21 @@ def rows(found: Values) -> dict[str, Any]:
     return {kind: sorted(kept) if isinstance(kept, list) else kept for kind, kept in kinds.items()}
 
 
-def follow(element: Any, path: Path) -> Iterator[Any]:
-    """Walk a path step by step: the plain meaning of what is generated."""
-    found = [element]
-    for step in path.steps:
-        if isinstance(step, Get):
-            found = [e[step.key] for e in found if isinstance(e, dict) and e.get(step.key) is not None]
-            if step.many:
-                found = [item for e in found for item in (e if step.index is None else e[step.index :][:1])]
-            found = [e for e in found if e is not None]
-        elif isinstance(step, Equals):
-            found = [e for e in found if e.get(step.key) == step.text]
-        else:
-            found = [e for e in found if elements.referred_type(e) == step.type]
-    yield from found
-
-
 @settings(max_examples=150)
 @given(st.sampled_from(sorted(RESOURCE_TYPES)).flatmap(resources))
 def test_generated_code_reads_every_path(tree: dict[str, Any]) -> None:
     expected = Values()
-    last = {"date": (ZONE,), "period": (ZONE,), "timing": (ZONE,), "reference": ("http://me/fhir",)}
     for parameter in parameters(tree["resourceType"]).values():
-        seen = set()
+        seen: set[Any] = set()
         for path, function in sources(parameter, tree["resourceType"]):
             if (path.steps, function) not in seen:
                 seen.add((path.steps, function))
                 for element in follow(tree, path):
-                    getattr(elements, function)(expected, (parameter.code,), element, *last.get(function, ()))
+                    read(function, expected, parameter.code, element)
 
     found = EXTRACTOR.extract(tree)
 
-    expected.clinical = found.clinical
+    expected.clinical, expected.composites = found.clinical, found.composites
     assert rows(found) == rows(expected)
     assert all(math.isfinite(lo) and math.isfinite(hi) for _, lo, hi in found.numbers)
 

@@ -7,8 +7,8 @@ import pytest
 from fhir_server.faults import Fault, Kind
 from fhir_server.resources.types import RESOURCE_TYPES, definitions
 from fhir_server.search.expressions import Equals, ExpressionError, Get, Path, Refers, paths
-from fhir_server.search.generate import ROWS, sources
-from fhir_server.search.parameters import CLINICAL_DATE, R4, UnknownParameter, by_url, parameters
+from fhir_server.search.generate import ROWS, groups, sources
+from fhir_server.search.parameters import CLINICAL_DATE, R4, Parameter, UnknownParameter, by_url, parameters
 
 
 def test_every_type_has_the_parameters_of_all_resources() -> None:
@@ -27,12 +27,13 @@ def test_a_parameter_knows_its_kind_url_and_targets() -> None:
     assert by_url()[patient.url] == patient
 
 
-def test_a_composite_knows_its_components_and_is_not_searchable() -> None:
+def test_a_composite_knows_its_components_and_has_no_order() -> None:
     composite = R4.resolve("Observation", "code-value-quantity")
 
     assert [by_url()[c.definition].code for c in composite.components] == ["code", "value-quantity"]
-    assert not composite.is_searchable
-    assert R4.resolve("Observation", "code").is_searchable
+    assert composite.is_searchable
+    assert not composite.is_sortable
+    assert R4.resolve("Observation", "code").is_sortable
 
 
 def test_an_unknown_parameter_is_refused_with_near_names() -> None:
@@ -54,23 +55,33 @@ def test_a_parameter_of_another_type_is_unknown(code: str) -> None:
 
 def test_every_searchable_parameter_leads_somewhere_in_each_of_its_types() -> None:
     found = [
-        (each, p.code, sources(p, each))
+        (each, p.code, groups(p, each) if p.type == "composite" else sources(p, each))
         for each in sorted(RESOURCE_TYPES)
         for p in parameters(each).values()
-        if p.is_searchable
     ]
 
     assert [(type_, code) for type_, code, leads in found if not leads] == []
-    assert len({url for url, p in by_url().items() if p.is_searchable}) == 1325
-    assert len(found) == 2500
+    assert len(by_url()) == 1372
+    assert len(found) == 2573
 
 
-def test_composites_and_near_are_all_that_is_not_searchable() -> None:
-    kinds = {p.type for p in by_url().values() if not p.is_searchable}
-    left = [p.code for p in by_url().values() if p.type == "special"]
+def test_every_parameter_of_r4_is_searchable() -> None:
+    assert all(p.is_searchable for p in by_url().values())
+    assert [p.code for p in by_url().values() if p.type == "special"] == ["near"]
+    assert not Parameter("other", "special", "urn:x", "Location.position").is_searchable
 
-    assert kinds == {"composite", "special"}
-    assert left == ["near"]
+
+def test_every_component_of_a_composite_is_read_by_a_parameter_of_its_kind() -> None:
+    found = [
+        (each, p, groups(p, each))
+        for each in sorted(RESOURCE_TYPES)
+        for p in parameters(each).values()
+        if p.type == "composite"
+    ]
+
+    assert all(len(halves) == len(p.components) for _, p, group in found for _, halves in group)
+    relationship = groups(R4.resolve("DocumentReference", "relationship"), "DocumentReference")
+    assert [half.parameter.code for _, halves in relationship for half in halves] == ["relation", "relatesto"]
 
 
 def test_the_expressions_of_composites_are_read_too() -> None:
@@ -86,7 +97,7 @@ def test_only_these_kinds_of_element_are_passed_over() -> None:
         (p.type, path.type)
         for each in RESOURCE_TYPES
         for p in parameters(each).values()
-        if p.is_searchable and p.code != "deceased"
+        if p.type != "composite" and p.code != "deceased"
         for path in paths(p.expression, each)
         if path.type not in ROWS[p.type]
     }

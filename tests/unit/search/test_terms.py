@@ -64,7 +64,7 @@ def test_refuses_a_token_with_more_bars_than_one(value: str) -> None:
 
 
 def test_strings_start_folded_and_exact_ones_are_as_written() -> None:
-    assert asked("Patient", "name", "Mü Ller") == StringStarts("mu ller")
+    assert asked("Organization", "name", "Mü Ller") == StringStarts("mu ller")
     assert asked("Patient", "name:exact", "Mü Ller") == StringIs("Mü Ller")
     assert asked("Patient", "name:exact", r"a\,b") == StringIs("a,b")
 
@@ -137,7 +137,8 @@ def test_refuses_what_is_no_number(value: str) -> None:
     ("value", "system", "unit"),
     [
         ("ge5.4", None, None),
-        ("ge5.4|http://unitsofmeasure.org|mg", "http://unitsofmeasure.org", "mg"),
+        ("ge5.4|http://loinc.org|mg", "http://loinc.org", "mg"),
+        ("ge5.4|http://unitsofmeasure.org|tablets", "http://unitsofmeasure.org", "tablets"),
         ("ge5.4||mg", None, "mg"),
         ("ge5.4|http://unitsofmeasure.org|", "http://unitsofmeasure.org", None),
     ],

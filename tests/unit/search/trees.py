@@ -14,13 +14,14 @@ from fhir_server.search.parameters import parameters
 
 Strategy = st.SearchStrategy[Any]
 
-TEXTS = st.sampled_from(["", "Müller", "张伟", "a b", "x" * 70, "male", "phone", "email"])
+TEXTS = st.sampled_from(["", "Müller", "张伟", "单", "四川省", "a b", "x" * 70, "male", "phone", "email"])
 CODES = st.sampled_from(["male", "final", "1234-5", "phone", "email", "replaces"])
 SYSTEMS = st.sampled_from(["http://loinc.org", "urn:oid:1.2.156", "phone", "email", ""])
 DATES = st.sampled_from(
     ["2024", "2024-02", "2024-02-29", "2016-12-31T23:59:60Z", "2024-02-29T10:00:00.5+08:00"]
 )
 NUMBERS = st.sampled_from([0, -5, 10**400, Decimal("1.10"), Decimal("1E+999"), Decimal("-0.000001")])
+COORDINATES = st.sampled_from([0, Decimal("30.66"), Decimal("-104.0600"), 90, 180, 181, "1", None])
 URLS = st.sampled_from(["http://example.org/a", "http://example.org/a|1.0", "urn:oid:1.2.3", "|"])
 REFERENCES = st.sampled_from(
     [
@@ -44,11 +45,17 @@ def several(strategy: Strategy) -> Strategy:
     return st.lists(strategy, min_size=1, max_size=2)
 
 
+UNITS = st.sampled_from(["mg", "g", "mm[Hg]", "Cel", "[iU]", "pieces", ""])
 CODING = some(system=SYSTEMS, code=CODES, display=TEXTS)
-IDENTIFIER = some(system=SYSTEMS, value=TEXTS)
+IDENTIFIER = some(system=SYSTEMS, value=TEXTS, type=some(coding=several(CODING), text=TEXTS))
 PERIOD = some(start=DATES, end=DATES)
+UCUM = st.just("http://unitsofmeasure.org")
 QUANTITY = some(
-    value=NUMBERS, unit=TEXTS, system=SYSTEMS, code=CODES, comparator=st.sampled_from(["<", ">="])
+    value=NUMBERS,
+    unit=TEXTS,
+    system=SYSTEMS | UCUM,
+    code=CODES | UNITS,
+    comparator=st.sampled_from(["<", ">="]),
 )
 TYPES: dict[str, Strategy] = {
     "boolean": st.booleans(),
@@ -76,6 +83,7 @@ TYPES: dict[str, Strategy] = {
     "Period": PERIOD,
     "Timing": some(event=several(DATES), repeat=some(boundsPeriod=PERIOD)),
     "Range": some(low=QUANTITY, high=QUANTITY),
+    "Location.position": some(latitude=COORDINATES, longitude=COORDINATES),
     "Money": some(value=NUMBERS, currency=CODES),
     "Reference": some(
         reference=REFERENCES, identifier=IDENTIFIER, type=st.sampled_from(["Patient", "Group"])
@@ -89,7 +97,7 @@ def resources(type_: str) -> Strategy:
     """Resources of a type; of each choice[x] at most one."""
     root: dict[Get, Any] = {}
     for parameter in parameters(type_).values():
-        if parameter.is_searchable and not parameter.expression.endswith("!= false"):
+        if not parameter.expression.endswith("!= false"):
             for path in paths(parameter.expression, type_):
                 node = root
                 for step in path.steps:
