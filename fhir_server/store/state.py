@@ -28,12 +28,12 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Put:
-    """Write a record if its present version is ``expected``; 0 = it must be absent."""
+    """Write a record if its present version is ``expected``; 0 = it must be absent, None = whatever it is."""
 
     kind: str
     key: str
     body: bytes
-    expected: int
+    expected: int | None
     expires: int | None = None
     tags: tuple[str, ...] = ()
 

@@ -115,13 +115,12 @@ class SqliteState:
         if change.expected is not None and version != change.expected:
             raise Stale
         if isinstance(change, Put):
-            self._put(connection, change, digest)
+            self._put(connection, change, digest, version + 1)
         elif isinstance(change, Remove):
             connection.execute("DELETE FROM state_tag WHERE h=?", (digest,))
             connection.execute("DELETE FROM state WHERE h=?", (digest,))
 
-    def _put(self, connection: sqlite3.Connection, change: Put, digest: int) -> None:
-        version = change.expected + 1
+    def _put(self, connection: sqlite3.Connection, change: Put, digest: int, version: int) -> None:
         content = Sealed(change.key, change.tags, change.body)
         payload = sealed(self._envelope, change.kind, digest, version, content)
         expires = _NEVER if change.expires is None else change.expires
