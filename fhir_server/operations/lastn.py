@@ -43,7 +43,7 @@ class _Concept(msgspec.Struct):
     text: str = ""
 
 
-class _Reference(msgspec.Struct):
+class _Reference(msgspec.Struct, frozen=True):
     reference: str = ""
 
 
