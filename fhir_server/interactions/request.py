@@ -20,7 +20,8 @@ class Request:
     history-instance, history-type, history-system, capabilities, batch (also transaction) or operation.
     ``operation`` is the name with its $ (``$validate``). ``compartment``: (type, id) of a search-compartment,
     whose ``type`` is what is sought, None for all types. ``parameters``: name and value pairs in order,
-    decoded, ``_format`` and ``_pretty`` removed. ``body``: the decoded resource; for a JSON Patch ``patch``
+    decoded, ``_format`` and ``_pretty`` removed. ``request_id``, ``address``: X-Request-Id and the client's
+    network address, for the audit. ``body``: the decoded resource; for a JSON Patch ``patch``
     instead. ``if_match`` and ``if_none_match``: ``*``, or version ids joined by commas, without quotes.
     ``if_modified_since``: in ms. ``if_none_exist``: the criteria, still percent-encoded.
     ``base``: the service's address without a trailing slash.
@@ -36,6 +37,8 @@ class Request:
     body: Tree | None = None
     patch: list[Any] | None = None
     base: str = ""
+    request_id: str = field(default="", compare=False)
+    address: str = field(default="", compare=False)
     if_match: str | None = None
     if_none_match: str | None = None
     if_modified_since: int | None = None

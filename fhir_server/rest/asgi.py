@@ -22,6 +22,7 @@ from fhir_server.rest.bodies import METHODS_WITH_BODY, Body, decode_body, limit_
 from fhir_server.rest.intake import (
     PLAIN,
     Fields,
+    Origin,
     Presentation,
     fields_of,
     preferred,
@@ -186,13 +187,14 @@ class Rest:
             call.fields.get(b"host", b""),
             loopback_only=self._settings.insecure_no_auth,
         )
+        origin = Origin(call.base, call.exchange.request_id, _address(call.scope))
         if method not in METHODS_WITH_BODY:
-            return await self._run(request_of(target, method, call.fields, parameters, call.base))
+            return await self._run(request_of(target, method, call.fields, parameters, origin))
         body = await self._body(call, target)
         if body.form:
             pairs = call.exchange.query = pairs + body.form
             call.how, parameters = presentation(call.fields, pairs)
-        return await self._run(request_of(target, method, call.fields, parameters, call.base, body))
+        return await self._run(request_of(target, method, call.fields, parameters, origin, body))
 
     async def _body(self, call: _Call, target: Target) -> Body:
         limit = limit_for(target.name, self._settings.max_body_bytes)
@@ -209,6 +211,12 @@ def _path(scope: dict[str, Any]) -> str:
     if raw is None:
         return quote(scope["path"])
     return raw.decode("latin-1")
+
+
+def _address(scope: dict[str, Any]) -> str:
+    """Return the sender's network address as the connection tells it; "" when it tells none."""
+    client = scope.get("client")
+    return str(client[0]) if client else ""
 
 
 def _below_base(path: str) -> str:

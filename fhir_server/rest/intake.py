@@ -33,6 +33,14 @@ class Presentation(NamedTuple):
 PLAIN = Presentation()
 
 
+class Origin(NamedTuple):
+    """Where a request comes from: the service's address as its sender sees it, its id, the sender's address."""
+
+    base: str
+    request_id: str = ""
+    address: str = ""
+
+
 def fields_of(headers: list[tuple[bytes, bytes]]) -> Fields:
     """Return header fields as a dictionary."""
     fields = dict(headers)
@@ -76,7 +84,7 @@ def presentation(fields: Fields, pairs: Pairs) -> tuple[Presentation, Pairs]:
 
 
 def request_of(
-    target: Target, method: str, fields: Fields, parameters: Pairs, base: str, body: Body = _NO_BODY
+    target: Target, method: str, fields: Fields, parameters: Pairs, origin: Origin, body: Body = _NO_BODY
 ) -> Request:
     """Put together the interaction's Request; HEAD asks for what GET asks for.
 
@@ -102,7 +110,9 @@ def request_of(
         parameters=parameters,
         body=body.tree,
         patch=body.patch,
-        base=base,
+        base=origin.base,
+        request_id=origin.request_id,
+        address=origin.address,
         if_match=None if match is None else etags(match),
         if_none_match=None if none_match is None else etags(none_match),
         # If-None-Match is the better validator and wins (RFC 9110 13.1.3).
