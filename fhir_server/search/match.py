@@ -7,7 +7,7 @@ https://hl7.org/fhir/R4/search.html
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from fhir_server.search.fold import fold
@@ -311,30 +311,29 @@ class Catalog:
         of a position is the ordinal of the resource's creation.
         """
         ids = self.matching(visibility, query.type, query.where)
+        total = len(ids) if query.total == "accurate" else None
+        edge = query.before or query.after
         placed = [(self._position(query, id_), id_) for id_ in ids]
-        start, end = 0, len(placed)
-        if query.after is not None:
-            # The other page's end stands among the matches, behind its own resource if that is still there.
-            ordered = _ordered(query.sort, [*placed, (query.after, "")])
-            start = ordered.index((query.after, ""))
-            ordered.pop(start)
-            end = start + query.count
-        elif query.before is not None:
-            # It stands before its own resource, which begins the page that comes after this one.
-            ordered = _ordered(query.sort, [(query.before, ""), *placed])
-            end = ordered.index((query.before, ""))
-            ordered.pop(end)
-            start = max(0, end - query.count)
+        if edge is None:
+            earlier, later = [], _ordered(query.sort, placed)
         else:
-            ordered = _ordered(query.sort, placed)
-            end = query.count
-        page = ordered[start:end]
-        return Found(
-            ids=tuple(id_ for _, id_ in page),
-            total=len(ids) if query.total == "accurate" else None,
-            next=page[-1][0] if page and ordered[end:] else None,
-            previous=page[0][0] if page and start else None,
-        )
+            # The other page's edge stands among the matches, behind its own resource if that is still there.
+            ordered = _ordered(query.sort, [*placed, (edge, "")])
+            cut = ordered.index((edge, ""))
+            earlier, later = [each for each in ordered[:cut] if each[0] != edge], ordered[cut + 1 :]
+        if query.before:
+            page = earlier[-query.count :] if query.count else []
+            more = len(earlier) > len(page)
+        else:
+            page = later[: query.count]
+            more = len(later) > len(page)
+        found = Found(tuple(id_ for _, id_ in page), total, None)
+        if not page:
+            return found
+        first, last = page[0][0], page[-1][0]
+        if query.before:
+            return replace(found, next=last, previous=first if more else None)
+        return replace(found, next=last if more else None, previous=first if query.after else None)
 
     def _position(self, query: Query, id_: str) -> Position:
         key = query.type, id_

@@ -293,6 +293,20 @@ async def walk(store: Any, visibility: Visibility, query: Query) -> tuple[list[s
             return found, total
 
 
+async def walk_back(store: Any, visibility: Visibility, query: Query) -> list[str]:
+    """Find the last page, follow its ``previous`` to the beginning, and return what was met, in order."""
+    found: list[str] = []
+    page = await store.search(visibility, query)
+    while page.next is not None:
+        page = await store.search(visibility, replace(query, after=page.next))
+    while True:
+        found = [match.id for match in page.matches] + found
+        if page.previous is None:
+            return found
+        page = await store.search(visibility, replace(query, before=page.previous))
+        assert page.next is not None
+
+
 QUICKLY = settings(
     max_examples=30,
     deadline=None,
@@ -326,6 +340,7 @@ def test_finds_what_the_plain_words_say_in_the_same_order(
             expected = catalog.search(visibility, replace(query, count=1000))
 
             assert runner.run(walk(store, visibility, query)) == (list(expected.ids), expected.total)
+            assert runner.run(walk_back(store, visibility, query)) == list(expected.ids)
 
 
 @settings(QUICKLY, max_examples=15)
@@ -351,6 +366,7 @@ def test_a_reference_sorted_by_its_clinical_date_is_in_the_same_order(
 
     expected = catalog.search(ALL, replace(query, count=1000))
     assert runner.run(walk(store, ALL, query)) == (list(expected.ids), expected.total)
+    assert runner.run(walk_back(store, ALL, query)) == list(expected.ids)
 
 
 @QUICKLY

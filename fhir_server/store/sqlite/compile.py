@@ -67,22 +67,27 @@ class Driven:
     tests: tuple[Conjunct, ...]
     size: int | None = None
 
-    def passing(self, sk: str) -> Sql:
-        """Return the tests of all but the driver."""
-        return all_true([conjunct.test(sk) for conjunct in self.tests])
+    @property
+    def walked(self) -> tuple[Conjunct, ...]:
+        """All conjuncts as tests, for walking the type instead of the driver."""
+        return self.tests if self.driver is None else (self.driver, *self.tests)
 
 
 class Compiler:
-    """Compiles for one connection at one moment: it looks up numbers and counts postings."""
+    """Compiles for one connection at one moment: it looks up numbers and counts postings.
+
+    ``counts``: candidates that are tested are counted, for a plan.
+    """
 
     def __init__(self, connection: sqlite3.Connection, names: Lookup, blind: BlindIndex) -> None:
         self.connection = connection
         self.names = names
         self.blind = blind
         self.aliases = (f"a{i}" for i in count())
-        judge = judge_of(connection)
-        judge.forget()
-        self._kit = Kit(blind, judge, self.aliases)
+        self.counts = False
+        self.judge = judge_of(connection)
+        self.judge.forget()
+        self._kit = Kit(blind, self.judge, self.aliases)
 
     def rows(self, type_: str, predicate: Predicate) -> Sql:
         """Return a SELECT of ``sk``, perhaps with repetitions, of what satisfies ``predicate``."""
@@ -95,8 +100,13 @@ class Compiler:
         base = driven.driver.rows() if driven.driver and driven.driver.rows else self.listing(type_)
         if not driven.tests:
             return base
-        tests = driven.passing(f"{alias}.sk")
+        tests = all_true([conjunct.test(f"{alias}.sk") for conjunct in driven.tests])
         return Sql(f"SELECT {alias}.sk FROM ({base.text}) {alias} WHERE {tests.text}", base.args + tests.args)
+
+    def passing(self, tests: Sequence[Conjunct], sk: str) -> Sql:
+        """Return the condition that the candidate ``sk`` passes the tests, counting it when asked to."""
+        counted = [Sql(f"seen({sk})")] if self.counts else []
+        return all_true([*counted, *(conjunct.test(sk) for conjunct in tests)])
 
     def test(self, type_: str, predicate: Predicate, sk: str) -> Sql:
         """Return the condition that the live resource ``sk`` of ``type_`` satisfies ``predicate``."""

@@ -46,7 +46,10 @@ class Texts:
 
 
 class Judge:
-    """Answers for one connection what only an opened resource can tell."""
+    """Answers for one connection what only an opened resource can tell.
+
+    ``opened``, ``candidates``: how many payloads were opened and candidates seen since :meth:`forget`.
+    """
 
     def __init__(self, opener: Opener, extractor: Extractor, blind: BlindIndex, texts: Texts) -> None:
         self._opener = opener
@@ -56,12 +59,13 @@ class Judge:
         self._tests: list[Where | Together] = []
         self._last: tuple[tuple[int, int], Values] | None = None
         self.opened = 0
-        """Payloads opened so far."""
+        self.candidates = 0
 
     def forget(self) -> None:
         """Forget the tests of the statements before: none of them runs any more."""
         self._tests.clear()
         self._last = None
+        self.opened = self.candidates = 0
 
     def number(self, test: Where | Together) -> int:
         """Return the number by which ``holds`` knows a test."""
@@ -76,6 +80,11 @@ class Judge:
             self._last = key, self._extractor(type_, body)
             self.opened += 1
         return self._last[1]
+
+    def seen(self, _candidate: int) -> bool:
+        """Count a candidate that SQL is about to test."""
+        self.candidates += 1
+        return True
 
     def holds(self, type_: str, digest: int, version: int, payload: bytes, number: int) -> bool:
         """Tell SQL whether a resource passes test ``number``, by the plain words of ``search.match``."""
@@ -111,7 +120,8 @@ class Judge:
 
 
 def register(connection: Connection, judge: Judge) -> None:
-    """Give ``connection`` the functions ``holds``, ``known``, ``contains`` and ``sort_key``."""
+    """Give ``connection`` the functions ``seen``, ``holds``, ``known``, ``contains`` and ``sort_key``."""
+    connection.create_function("seen", 1, judge.seen)
     connection.create_function("holds", 5, judge.holds)
     connection.create_function("known", 2, judge.known)
     connection.create_function("contains", 7, judge.contains)

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -43,11 +44,12 @@ from fhir_server.store.sqlite.past import Matcher, Past
 from fhir_server.store.sqlite.reader import Readers, Session
 from fhir_server.store.sqlite.records import CURRENT, Opener, json_array, opening
 from fhir_server.store.sqlite.rows import rows_of
-from fhir_server.store.sqlite.search import Match, Searcher
+from fhir_server.store.sqlite.search import Searcher
 from fhir_server.store.sqlite.soundness import inspect
 from fhir_server.store.sqlite.state import SqliteState
 from fhir_server.store.sqlite.trouble import unavailable
 from fhir_server.store.sqlite.turns import Turns
+from fhir_server.store.sqlite.walks import Match
 from fhir_server.store.sqlite.writer import Writer
 
 FILE: Final = "fhir.sqlite"
@@ -195,16 +197,32 @@ class SqliteStore:
         where = visibility.restrict(query.type, query.where)
 
         def work(session: Session) -> Page:
+            began = time.perf_counter_ns()
             searcher = self._searcher(session.connection)
-            matches = searcher.page(query, where) if query.count else []
-            shown = matches[: query.count]
+            matches = searcher.page(query, where) if query.count or query.explain else []
+            plan = searcher.explained() if query.explain else None
             total = searcher.total(query.type, where) if query.total == "accurate" else None
-            stored = self._tools.opener.current(session.connection, (sk for sk, _ in shown))
-            more = len(matches) > query.count
-            positions = [_position(match) for match in shown]
-            return Page(stored, total, positions[-1] if more else None, positions=positions)
+            page = self._page(session, query, matches, total)
+            if plan is None:
+                return page
+            return replace(page, plan={**plan, "microseconds": (time.perf_counter_ns() - began) // 1000})
 
         return await self._readers.run(work, quick=query.count <= _INLINE_COUNT)
+
+    def _page(
+        self, session: Session, query: Query, matches: Sequence[Match], total: int | None = None
+    ) -> Page:
+        """Open what is shown of ``matches``, which hold one more if there is more in the direction walked."""
+        back, more = query.before is not None, bool(query.count) and len(matches) > query.count
+        shown = matches[-query.count :] if back and query.count else matches[: query.count]
+        stored = self._tools.opener.current(session.connection, (sk for sk, _ in shown))
+        page = Page(stored, total, None)
+        if not shown:
+            return page
+        first, last = _position(shown[0]), _position(shown[-1])
+        if back:
+            return replace(page, next=last, previous=first if more else None)
+        return replace(page, next=last if more else None, previous=first if query.after else None)
 
     def _searcher(self, connection: sqlite3.Connection) -> Searcher:
         return Searcher(Compiler(connection, self._names, self._tools.blind), self._tools.clinical)
@@ -250,9 +268,7 @@ class SqliteStore:
 
     def _chunk(self, query: Query, session: Session) -> Page:
         matches = self._searcher(session.connection).page(query, query.where)
-        shown = matches[: query.count]
-        stored = self._tools.opener.current(session.connection, (sk for sk, _ in shown))
-        return Page(stored, None, _position(shown[-1]) if len(matches) > query.count else None)
+        return self._page(session, query, matches)
 
     async def facts(self) -> Facts:
         """Count and measure."""
