@@ -21,6 +21,8 @@ class Kind(Enum):
     """A parameter's value cannot be read."""
     UNSUPPORTED_PARAMETER = (400, "not-supported")
     """A parameter, modifier or option that this server does not know."""
+    UNAUTHORIZED = (401, "login")
+    """No access token, or one that does not count; the header WWW-Authenticate says so too."""
     FORBIDDEN = (403, "forbidden")
     NOT_FOUND = (404, "not-found")
     UNKNOWN_TYPE = (404, "not-supported")

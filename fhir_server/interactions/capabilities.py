@@ -10,6 +10,7 @@ from importlib.metadata import version
 from typing import Any
 
 from fhir_server.clock import instant
+from fhir_server.faults import Fault, Kind
 from fhir_server.interactions.context import Context, Operation
 from fhir_server.interactions.request import Reply
 from fhir_server.resources.codec import encode
@@ -33,7 +34,11 @@ _RELEASED = instant(1_795_305_600_000)
 
 
 async def capabilities(context: Context) -> Reply:
-    """Return the statement; it is the same for every caller."""
+    """Return the statement; it is the same for every caller. 400 for another ``mode`` than full."""
+    if any(pair != ("mode", "full") for pair in context.request.parameters):
+        raise Fault(
+            Kind.UNSUPPORTED_PARAMETER, "/metadata takes mode=full, _format and _pretty; leave out the rest."
+        )
     operations = tuple(context.services.operations.values())
     registry = context.services.known.registry
     integrity = context.settings.referential_integrity

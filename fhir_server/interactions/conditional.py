@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from urllib.parse import parse_qsl
 
+from fhir_server.access.bearer import insufficient
 from fhir_server.clock import now_ms
 from fhir_server.faults import Fault, Kind
 from fhir_server.interactions.context import Context
+from fhir_server.interactions.rights import require_open
 from fhir_server.search.parse import Options, parse
 from fhir_server.search.predicate import Everything
 from fhir_server.search.query import Query
@@ -48,13 +50,17 @@ async def find(context: Context, type_: str, parameters: Parameters) -> tuple[St
 
     412 when several match, 400 when the criteria select nothing in particular.
     """
+    if not context.decision.permits("s", type_):
+        raise insufficient(f"Criteria are a search: your scopes do not include to search {type_} (.s).")
+    visibility = context.decision.visibility("s")
     where = parse(type_, parameters, options(context, strict=True)).query.where
     if isinstance(where, Everything):
         raise Fault(
             Kind.BAD_REQUEST,
             f"The criteria match every {type_}; name at least one search parameter with a value.",
         )
-    page = await context.store.search(context.visibility, Query(type_, where, count=2))
+    require_open(visibility, where)
+    page = await context.store.search(visibility, Query(type_, where, count=2))
     if len(page.matches) > 1:
         raise Fault(
             Kind.MULTIPLE_MATCHES,
@@ -62,4 +68,4 @@ async def find(context: Context, type_: str, parameters: Parameters) -> tuple[St
         )
     found = page.matches[0] if page.matches else None
     ids = (found.id,) if found else ()
-    return found, Expectation(type_, where, context.visibility, ids)
+    return found, Expectation(type_, where, visibility, ids)

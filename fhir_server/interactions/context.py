@@ -6,10 +6,13 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from fhir_server.access.decide import Decision
+from fhir_server.access.scopes import Letter
 from fhir_server.config import Settings
 from fhir_server.faults import Fault, Kind
 from fhir_server.interactions.known import Known
 from fhir_server.interactions.request import Reply, Request
+from fhir_server.interactions.rights import Right, letter_of
 from fhir_server.search.extract import Extractor
 from fhir_server.search.visibility import Visibility
 from fhir_server.store.api import Store
@@ -22,7 +25,8 @@ class Operation:
     """An operation that is served, at some levels, for some ``types`` ("*" for any).
 
     ``definition``: the canonical URL that the CapabilityStatement names. ``affects_state``: not by GET.
-    ``methods``: those that it answers.
+    ``methods``: those that it answers. ``right``: what its caller needs; what changes data needs an
+    administrator unless it says otherwise.
     """
 
     name: str
@@ -32,6 +36,12 @@ class Operation:
     definition: str
     affects_state: bool = False
     methods: tuple[str, ...] = ("GET", "POST")
+    right: Right | None = None
+
+    @property
+    def needs(self) -> Right:
+        """What its caller needs."""
+        return self.right or ("admin" if self.affects_state else "s")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +65,24 @@ class Context:
 
     services: Services
     request: Request
-    visibility: Visibility
+    decision: Decision
     run: Callable[[Request], Awaitable[Reply]]
+
+    @property
+    def right(self) -> Right | None:
+        """What the operation asked for needs; None when the request is no operation."""
+        operation = self.services.operations.get(self.request.operation or "")
+        return operation.needs if operation is not None and self.request.name == "operation" else None
+
+    @property
+    def letter(self) -> Letter:
+        """The letter of ``cruds`` that the interaction is."""
+        return letter_of(self.request, self.right)
+
+    @property
+    def visibility(self) -> Visibility:
+        """What the caller may do this interaction to: what it may read, search, or overwrite."""
+        return self.decision.visibility(self.letter)
 
     @property
     def store(self) -> Store:
@@ -84,4 +110,4 @@ class Context:
 
     def about(self, request: Request) -> Context:
         """Return the same context with another request."""
-        return Context(self.services, request, self.visibility, self.run)
+        return Context(self.services, request, self.decision, self.run)

@@ -10,7 +10,7 @@ from uuid import uuid4
 from fhir_server.interactions.conditional import criteria, find
 from fhir_server.interactions.context import Context
 from fhir_server.interactions.request import Reply
-from fhir_server.interactions.write import Draft, commit, prepare, require
+from fhir_server.interactions.write import Draft, commit, prepare, refuse_parameters, require
 from fhir_server.store.api import Condition, Stored
 
 
@@ -21,6 +21,7 @@ async def create(context: Context) -> Reply:
 
 async def draft(context: Context, id_: str | None = None) -> Draft:
     """Draft the creation, under ``id_`` when a transaction has chosen it beforehand."""
+    refuse_parameters(context.request)
     tree = require(context.request.body, context.type)
     conditions: tuple[Condition, ...] = ()
     if context.request.if_none_exist is not None:

@@ -6,11 +6,12 @@ https://hl7.org/fhir/R4/http.html#delete and https://hl7.org/fhir/R4/http.html#c
 from __future__ import annotations
 
 from fhir_server.clock import now_ms
+from fhir_server.faults import Fault, Kind
 from fhir_server.interactions.conditional import find
 from fhir_server.interactions.context import Context
 from fhir_server.interactions.request import Reply
 from fhir_server.interactions.update import require_match
-from fhir_server.interactions.write import Draft, commit
+from fhir_server.interactions.write import Draft, commit, refuse_parameters
 from fhir_server.store.api import Change, Condition, Stored, Unreferenced
 
 
@@ -22,13 +23,26 @@ async def delete(context: Context) -> Reply:
 
 async def draft(context: Context) -> Draft:
     """Draft the deletion."""
+    refuse_parameters(context.request)
     if context.request.id is not None:
-        stored = await context.store.read(context.visibility, context.type, context.id)
-        return deletion(context, context.id, stored)
+        return deletion(context, context.id, await removable(context, context.id))
     found, expectation = await find(context, context.type, context.request.parameters)
     if found is None:
         return _nothing(context.type, "")
-    return deletion(context, found.id, found, (expectation,))
+    return deletion(context, found.id, await removable(context, found.id), (expectation,))
+
+
+async def removable(context: Context, id_: str) -> Stored | None:
+    """Return the version that a deletion would end; None when it is unknown or hidden.
+
+    403 for what may be read but not deleted.
+    """
+    stored = await context.store.read(context.visibility, context.type, id_)
+    if stored is None and not context.decision.is_everything:
+        shown = await context.store.read(context.decision.visibility("r"), context.type, id_)
+        if shown is not None and not shown.deleted:
+            raise Fault(Kind.FORBIDDEN, f"Your access allows to read this {context.type}, not to delete it.")
+    return stored
 
 
 def deletion(

@@ -10,8 +10,8 @@ from fhir_server.interactions.conditional import find
 from fhir_server.interactions.context import Context
 from fhir_server.interactions.read import current
 from fhir_server.interactions.request import Reply, Request, Tree
-from fhir_server.interactions.update import replace
-from fhir_server.interactions.write import Draft, commit
+from fhir_server.interactions.update import succeed
+from fhir_server.interactions.write import Draft, commit, refuse_parameters
 from fhir_server.resources import patch_fhirpath, patch_json
 from fhir_server.resources.codec import decode
 from fhir_server.store.api import Condition, Stored
@@ -24,6 +24,7 @@ async def patch(context: Context) -> Reply:
 
 async def draft(context: Context) -> Draft:
     """Draft the patched resource; 404 when criteria match nothing."""
+    refuse_parameters(context.request)
     if context.request.id is not None:
         return await draft_of(context, context.request.id)
     found, expectation = await find(context, context.type, context.request.parameters)
@@ -38,7 +39,7 @@ async def draft_of(context: Context, id_: str, conditions: tuple[Condition, ...]
     tree = _patched(stored, context.request)
     if tree.get("resourceType") != stored.type or tree.get("id") != stored.id:
         raise Fault(Kind.UNPROCESSABLE, "A patch may not change resourceType or id.", f"{stored.type}.id")
-    return await replace(context, tree, stored.id, "PATCH", conditions)
+    return succeed(context, tree, stored.id, stored, "PATCH", conditions)
 
 
 def _patched(stored: Stored, request: Request) -> Tree:

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from fhir_server.access.actor import Actor
+
 Tree = dict[str, Any]
 """A resource as ``resources.codec`` decodes it: numbers with a point are Decimal."""
 
@@ -24,7 +26,8 @@ class Request:
     network address, for the audit. ``body``: the decoded resource; for a JSON Patch ``patch``
     instead. ``if_match`` and ``if_none_match``: ``*``, or version ids joined by commas, without quotes.
     ``if_modified_since``: in ms. ``if_none_exist``: the criteria, still percent-encoded.
-    ``base``: the service's address without a trailing slash.
+    ``base``: the service's address without a trailing slash. ``actor``: who asks; None is nobody, who is
+    refused everything but the capabilities, unless the server runs without authentication.
     """
 
     name: str
@@ -47,6 +50,7 @@ class Request:
     prefer_strict: bool | None = None
     prefer_explain: bool = False
     compartment: tuple[str, str] | None = None
+    actor: Actor | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,11 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 
-from fhir_server.access.decide import decide
+from fhir_server.access.actor import Actor
+from fhir_server.access.bearer import unauthorized
+from fhir_server.access.decide import DEVELOPMENT, NOBODY
+from fhir_server.access.decider import Decider
 from fhir_server.faults import Fault, Kind
 from fhir_server.interactions import batch, capabilities, create, delete, history, patch, read, search, update
 from fhir_server.interactions.context import Context, Level, Operation, Services
 from fhir_server.interactions.request import Reply, Request
+from fhir_server.interactions.rights import admit
 
 Handler = Callable[[Context], Awaitable[Reply]]
 
@@ -44,10 +48,13 @@ class Runner:
 
     def __init__(self, services: Services) -> None:
         self.services = services
+        self._decider = Decider(services.store, services.settings.zone)
 
     async def run(self, request: Request) -> Reply:
-        """Run one interaction; refusals are Faults."""
-        context = Context(self.services, request, decide(), self.run)
+        """Run one interaction; refusals are Faults. Rights are decided first."""
+        decision = await self._decider.decide(self._actor(request))
+        context = Context(self.services, request, decision, self.run)
+        admit(context.decision, request, context.right)
         if request.name not in _WITHOUT_PARAMETERS:
             await self.services.known.refresh()
         if request.name == "operation":
@@ -59,6 +66,16 @@ class Runner:
                 f"{request.name} is not served; /metadata lists the interactions that are.",
             )
         return await handler(context)
+
+    def _actor(self, request: Request) -> Actor:
+        """Return who asks; without a token nobody, or on a development server the developer."""
+        if request.actor is not None:
+            return request.actor
+        if self.services.settings.insecure_no_auth:
+            return DEVELOPMENT
+        if request.name == "capabilities":
+            return NOBODY
+        raise unauthorized("Send an access token: Authorization: Bearer …", error="")
 
     def _operation(self, request: Request) -> Operation:
         name = request.operation or ""

@@ -19,6 +19,7 @@ from fhir_server.interactions.lists import LIST, among, members
 from fhir_server.interactions.merge import merged
 from fhir_server.interactions.pages import opened_cursor, page_links
 from fhir_server.interactions.request import Reply
+from fhir_server.interactions.rights import require_open
 from fhir_server.interactions.shape import Shape
 from fhir_server.interactions.understood import several
 from fhir_server.resources.bundle import searchset
@@ -119,6 +120,8 @@ async def _found(
         kept = {*search.understood, *((LIST, value) for value in lists)}
         search = replace(search, understood=tuple(pair for pair in parameters if pair in kept))
     queries = [_narrowed(query, scope, named if lists else None) for query in queries]
+    for query in queries:
+        require_open(context.visibility, query.where)
     if context.request.prefer_explain and context.visibility.is_everything:
         queries = [replace(query, explain=True) for query in queries]
     position = None if cursor is None else cursor.position

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 
+from fhir_server.access.guard import Guard
 from fhir_server.faults import Fault, Issue, Kind
 from fhir_server.interactions import delete, patch, update
 from fhir_server.interactions.context import Context
@@ -16,11 +18,13 @@ from fhir_server.interactions.create import existing
 from fhir_server.interactions.entry import answer, request_of, response
 from fhir_server.interactions.identities import Identities, References, identify
 from fhir_server.interactions.request import Reply
+from fhir_server.interactions.rights import admit
 from fhir_server.interactions.write import (
     ATTEMPTS,
     Draft,
     overtaken,
     prepare,
+    refuse_parameters,
     reply,
     still_referenced,
 )
@@ -38,6 +42,7 @@ async def transaction(context: Context, read: Sequence[Entry | Fault]) -> Reply:
     duplicates(entries)
     writes = order(entry for entry in entries if entry.target.name in WRITES)
     _refuse_operations(context, entries)
+    _admit(context, entries)
     own = {entry.index: context.about(request_of(context, entry)) for entry in writes}
     references = References(writes)
     fresh: dict[int, str] = {}
@@ -49,7 +54,7 @@ async def transaction(context: Context, read: Sequence[Entry | Fault]) -> Reply:
             await context.services.known.refresh()
             continue
         except StillReferenced as error:
-            raise still_referenced(error) from error
+            raise still_referenced(context, error) from error
         answers = [
             _written(own[entry.index], drafts[entry.index])
             if entry.index in drafts
@@ -70,6 +75,42 @@ def _refuse_operations(context: Context, entries: Sequence[Entry]) -> None:
                 f"{operation.name} cannot be part of a transaction; call it by itself.",
                 f"{entry.path}.request.url",
             )
+
+
+def _admit(context: Context, entries: Sequence[Entry]) -> None:
+    """Decide on every entry, reads too, before anything is looked up or written."""
+    if context.decision.is_everything:
+        return
+    faults = []
+    for entry in entries:
+        own = context.about(request_of(context, entry))
+        try:
+            admit(own.decision, own.request, own.right)
+        except Fault as fault:
+            faults.append(_placed(fault, entry))
+    _raise(faults)
+
+
+def _raise(faults: Sequence[Fault]) -> None:
+    if faults:
+        issues = tuple(issue for fault in faults for issue in fault.issues)
+        raise Fault(faults[0].kind, faults[0].diagnostics, issues=issues, headers=faults[0].headers)
+
+
+async def _guard(context: Context, writes: Sequence[Entry], drafts: dict[int, Draft]) -> None:
+    """Judge what every entry leaves behind, all together: they may refer to each other."""
+    if context.decision.is_everything:
+        return
+    images = {index: draft.image for index, draft in drafts.items() if draft.image is not None}
+    judged = Guard(context.decision, context.store, images.values())
+    faults = []
+    for entry in writes:
+        if entry.index in images:
+            try:
+                await judged.check(images[entry.index])
+            except Fault as fault:
+                faults.append(_placed(fault, entry))
+    _raise(faults)
 
 
 async def _draft(
@@ -93,9 +134,8 @@ async def _draft(
             faults.append(_placed(fault, entry))
         if position % YIELD_EVERY == YIELD_EVERY - 1:
             await asyncio.sleep(0)
-    if faults:
-        issues = tuple(issue for fault in faults for issue in fault.issues)
-        raise Fault(faults[0].kind, faults[0].diagnostics, issues=issues)
+    _raise(faults)
+    await _guard(context, writes, drafts)
     first = next(iter(drafts), None)
     if first is not None:
         drafts[first] = _with_conditions(drafts[first], tuple(known.expectations))
@@ -103,13 +143,14 @@ async def _draft(
 
 
 async def _one(own: Context, entry: Entry, known: Identities, made: dict[str, Draft]) -> Draft:
+    refuse_parameters(own.request)
     id_ = known.ids[entry.index]
     if entry.target.name == "create":
         return _create(own, entry, known, id_, made)
     if entry.target.name == "delete":
         if entry.target.id is None and known.found[entry.index] is None:
             return delete.deletion(own, id_, None)
-        return delete.deletion(own, id_, await own.store.read(own.visibility, own.type, id_))
+        return delete.deletion(own, id_, await delete.removable(own, id_))
     if entry.target.name == "patch":
         found = known.found.get(entry.index)
         if entry.target.id is None and found is None:
@@ -153,16 +194,7 @@ def _written(own: Context, draft: Draft) -> Response:
 
 
 def _with_conditions(draft: Draft, conditions: tuple[Condition, ...]) -> Draft:
-    return Draft(
-        draft.prepared,
-        draft.conditions + conditions,
-        draft.status,
-        draft.type,
-        draft.id,
-        draft.version,
-        draft.updated,
-        draft.body,
-    )
+    return replace(draft, conditions=draft.conditions + conditions)
 
 
 def _placed(fault: Fault, entry: Entry) -> Fault:

@@ -12,7 +12,7 @@ from fhir_server.faults import Fault, Kind
 from fhir_server.interactions.conditional import find
 from fhir_server.interactions.context import Context
 from fhir_server.interactions.request import Reply, Tree
-from fhir_server.interactions.write import Draft, commit, prepare, require
+from fhir_server.interactions.write import Draft, commit, prepare, refuse_parameters, require
 from fhir_server.resources.codec import encode, with_meta
 from fhir_server.store.api import Condition, Method, Stored
 
@@ -24,6 +24,7 @@ async def update(context: Context) -> Reply:
 
 async def draft(context: Context) -> Draft:
     """Draft the update of the addressed or matching resource."""
+    refuse_parameters(context.request)
     tree = require(context.request.body, context.type)
     if context.request.id is None:
         return await _conditional(context, tree)
@@ -58,7 +59,7 @@ async def unmatched(context: Context, tree: Tree, id_: str, conditions: tuple[Co
     """
     if tree.get("id") is None:
         return prepare(context, tree, id_=id_, version=1, method="POST", status=201, conditions=conditions)
-    stored = await context.store.read(context.visibility, context.type, id_)
+    stored = await target(context, id_)
     if stored is not None and not stored.deleted:
         raise Fault(
             Kind.CONFLICT,
@@ -75,15 +76,52 @@ async def replace(
 
     A resource that is sent again unchanged makes no new version.
     """
-    stored = await context.store.read(context.visibility, context.type, id_)
+    stored = await target(context, id_)
+    return succeed(context, tree, id_, stored, method, conditions)
+
+
+def succeed(
+    context: Context,
+    tree: Tree,
+    id_: str,
+    stored: Stored | None,
+    method: Method,
+    conditions: tuple[Condition, ...] = (),
+) -> Draft:
+    """Draft ``tree`` as the version after ``stored``; 412 when If-Match names another version.
+
+    Who made ``tree`` out of a version passes that version: were it read anew, a change that another client
+    committed in between would be overwritten by an answer that never saw it.
+    """
     require_match(context, stored)
     if stored is not None and not stored.deleted and _is_same(tree, stored):
         return Draft(None, (), 200, stored.type, stored.id, stored.version, stored.updated, stored.body)
     version = stored.version + 1 if stored else 1
     status = 201 if stored is None or stored.deleted else 200
     return prepare(
-        context, tree, id_=id_, version=version, method=method, status=status, conditions=conditions
+        context,
+        tree,
+        id_=id_,
+        version=version,
+        method=method,
+        status=status,
+        conditions=conditions,
+        before=stored,
     )
+
+
+async def target(context: Context, id_: str) -> Stored | None:
+    """Return the version that a write would replace; None when it would create ``id_``.
+
+    To a caller who does not see all of the type, an id that is unknown and one that is hidden are the same
+    404: only who sees all may create under an id of its choice. 403 for what may be read but not written.
+    """
+    stored = await context.store.read(context.visibility, context.type, id_)
+    if stored is not None or context.decision.may_create_under(context.type):
+        return stored
+    if await context.store.read(context.decision.visibility("r"), context.type, id_) is not None:
+        raise Fault(Kind.FORBIDDEN, f"Your access allows to read this {context.type}, not to change it.")
+    raise Fault(Kind.NOT_FOUND, f"{context.type}/{id_} is not known here.")
 
 
 def require_match(context: Context, stored: Stored | None) -> None:

@@ -10,14 +10,15 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from fhir_server.access.guard import Guard, Image
 from fhir_server.clock import instant, now_ms
 from fhir_server.faults import Fault, Issue, Kind
 from fhir_server.interactions.context import Context
-from fhir_server.interactions.request import Reply, Tree
-from fhir_server.resources.codec import encode, with_meta
+from fhir_server.interactions.request import Reply, Request, Tree
+from fhir_server.resources.codec import decode, encode, with_meta
 from fhir_server.resources.outcome import outcome
 from fhir_server.search.custom import problems
-from fhir_server.store.api import Change, Condition, Method, Prepared, Stale, StillReferenced
+from fhir_server.store.api import Change, Condition, Method, Prepared, Stale, StillReferenced, Stored
 from fhir_server.validation import errors
 
 ATTEMPTS = 8
@@ -36,6 +37,8 @@ class Draft:
     version: int
     updated: int
     body: bytes
+    image: Image | None = None
+    """What the write guard judges; None when there is nothing to judge."""
 
 
 async def commit(context: Context, draft: Callable[[Context], Awaitable[Draft]]) -> Reply:
@@ -44,12 +47,14 @@ async def commit(context: Context, draft: Callable[[Context], Awaitable[Draft]])
         drafted = await draft(context)
         try:
             if drafted.prepared is not None:
+                if drafted.image is not None:
+                    await Guard(context.decision, context.store, [drafted.image]).check(drafted.image)
                 await context.store.commit([drafted.prepared], drafted.conditions)
         except Stale:
             await context.services.known.refresh()
             continue
         except StillReferenced as error:
-            raise still_referenced(error) from error
+            raise still_referenced(context, error) from error
         return reply(context, drafted)
     raise overtaken()
 
@@ -61,11 +66,11 @@ def overtaken() -> Fault:
     )
 
 
-def still_referenced(error: StillReferenced) -> Fault:
-    """Return the fault for a deletion that would leave a reference dangling."""
+def still_referenced(context: Context, error: StillReferenced) -> Fault:
+    """Return the fault for a deletion that would leave a reference dangling; it names what all may see."""
+    named = error.referrer if context.decision.is_everything else "another resource"
     return Fault(
-        Kind.CONFLICT,
-        f"{error.target} cannot be deleted: {error.referrer} still refers to it. Delete that first.",
+        Kind.CONFLICT, f"{error.target} cannot be deleted: {named} still refers to it. Delete that first."
     )
 
 
@@ -83,6 +88,20 @@ def require(tree: Tree | None, type_: str) -> Tree:
     return tree
 
 
+def refuse_parameters(request: Request) -> None:
+    """Refuse parameters on a write of one named or new resource: they would have no effect.
+
+    A client that sends criteria with a create means a conditional create, and would get a duplicate.
+    """
+    if not request.parameters or (request.name != "create" and request.id is None):
+        return
+    advice = "put criteria into If-None-Exist" if request.name == "create" else "leave them out"
+    raise Fault(
+        Kind.UNSUPPORTED_PARAMETER,
+        f"This {request.name} takes no parameters besides _format and _pretty; {advice}.",
+    )
+
+
 def invalid(issues: list[Issue]) -> Fault:
     """Return the fault that lists every rule a resource breaks."""
     return Fault(Kind.UNPROCESSABLE, "The resource breaks rules of R4.", issues=tuple(issues))
@@ -97,8 +116,12 @@ def prepare(
     method: Method,
     status: int,
     conditions: tuple[Condition, ...] = (),
+    before: Stored | None = None,
 ) -> Draft:
-    """Validate ``tree``, give it identity and version, make it ready to store; 422 with every problem."""
+    """Validate ``tree``, give it identity and version, make it ready to store; 422 with every problem.
+
+    ``before``: the current version that it replaces.
+    """
     type_ = tree["resourceType"]
     issues = errors(tree)
     if type_ == "SearchParameter" and not issues:
@@ -111,13 +134,19 @@ def prepare(
     values = context.services.extractor.extract(complete)
     change = Change(type_, id_, version, updated, method, body, values)
     prepared = context.store.prepare(change)
-    return Draft(prepared, conditions, status, type_, id_, version, updated, body)
+    image = None
+    if not context.decision.is_everything:
+        old = decode(before.body)["meta"] if before is not None and not before.deleted else None
+        image = Image(context.letter, type_, id_, values, old, complete["meta"])
+    return Draft(prepared, conditions, status, type_, id_, version, updated, body, image)
 
 
 def reply(context: Context, draft: Draft) -> Reply:
     """Answer a write. https://hl7.org/fhir/R4/http.html#ops."""
     preferred = context.request.prefer_return
-    if preferred == "minimal":
+    # What comes out of a patch is not what its sender knew already.
+    is_hidden = context.request.name == "patch" and not context.decision.shows(draft.type)
+    if preferred == "minimal" or (is_hidden and preferred != "OperationOutcome"):
         body = b""
     elif preferred == "OperationOutcome":
         body = outcome([Issue("information", "informational", _words(draft))])

@@ -11,7 +11,7 @@ from fhir_server.faults import Fault, Kind
 from fhir_server.interactions.context import Context, Operation
 from fhir_server.interactions.read import current, vread
 from fhir_server.interactions.request import Reply, Tree
-from fhir_server.interactions.update import replace
+from fhir_server.interactions.update import succeed
 from fhir_server.interactions.write import Draft, commit
 from fhir_server.operations.arguments import parts
 from fhir_server.resources.codec import decode, encode
@@ -61,7 +61,7 @@ async def _change(context: Context, apply: Any) -> Reply:
         stored = await current(context, context.type, context.id)
         tree = decode(stored.body)
         tree["meta"] = apply(tree["meta"], labels)
-        return await replace(context, tree, stored.id, "PUT")
+        return succeed(context, tree, stored.id, stored, "PUT")
 
     reply = await commit(context, draft)
     stored = await current(context, context.type, context.id)
@@ -126,6 +126,7 @@ def _operation(name: str, handler: Any, levels: set[Any], affects_state: bool) -
         types=("*",),
         definition=f"http://hl7.org/fhir/OperationDefinition/Resource-{name}",
         affects_state=affects_state,
+        right="u" if affects_state else "r",
     )
 
 

@@ -109,4 +109,5 @@ REINDEX_STATUS = Operation(
     types=(),
     definition=_DEFINITION.format("reindex-status"),
     methods=("GET", "DELETE"),
+    right="admin",
 )

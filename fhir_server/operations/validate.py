@@ -114,4 +114,5 @@ VALIDATE = Operation(
     levels=frozenset({"type", "instance"}),
     types=("*",),
     definition="http://hl7.org/fhir/OperationDefinition/Resource-validate",
+    right="any",
 )

@@ -19,6 +19,7 @@ from fhir_server.search.predicate import (
     Everything,
     Has,
     Not,
+    Nothing,
     Predicate,
     all_of,
     any_of,
@@ -31,13 +32,17 @@ class Visibility:
     """A predicate per resource type; a type that is not listed falls to ``default``.
 
     Minted by ``access.decide`` alone, and by :meth:`everything` for named internal uses. There is no
-    "no visibility": every read takes one.
+    "no visibility": every read takes one. ``holder``: whose it is: nobody else opens its
+    page links.
     """
 
     reason: str
     # Left out of the hash: a mapping has none before Python 3.12, and a store's conditions are kept in sets.
     by_type: Mapping[str, Predicate] = field(default_factory=lambda: MappingProxyType({}), hash=False)
     default: Predicate = NOTHING
+    holder: str = ""
+    # The fingerprint once it was asked for: a frozen object cannot be given one later.
+    _digests: list[bytes] = field(default_factory=list, init=False, repr=False, compare=False)
 
     @classmethod
     def everything(cls, reason: str) -> Visibility:
@@ -54,7 +59,10 @@ class Visibility:
         return not self.by_type and isinstance(self.default, Everything)
 
     def restrict(self, resource_type: str, predicate: Predicate) -> Predicate:
-        """Join ``predicate`` with what may be seen, at this resource and at every hop of a chain."""
+        """Join ``predicate`` with what may be seen, at this resource and at every hop of a chain.
+
+        A hop to what may not be seen leads nowhere; :meth:`closed_hop` finds one that never leads anywhere.
+        """
         if self.is_everything:
             return predicate
         return all_of((self.of(resource_type), self._hops(predicate)))
@@ -72,8 +80,36 @@ class Visibility:
             return negate(self._hops(predicate.item))
         return predicate
 
+    def closed_hop(self, predicate: Predicate) -> str | None:
+        """Return the type of a hop of ``predicate`` of which nothing at all may be seen; None without one.
+
+        Where a chain names no type, it goes by every type that its reference may lead to: it is closed when
+        all of them are.
+        """
+        if isinstance(predicate, (Chain, Has)):
+            closed = isinstance(self.of(predicate.type), Nothing)
+            return predicate.type if closed else self.closed_hop(predicate.inner)
+        if isinstance(predicate, (All, AnyOf)):
+            found = [self.closed_hop(item) for item in predicate.items]
+            closed_ones = [type_ for type_ in found if type_ is not None]
+            is_closed = all(found) if _is_one_chain(predicate) else any(found)
+            return closed_ones[0] if closed_ones and is_closed else None
+        return self.closed_hop(predicate.item) if isinstance(predicate, Not) else None
+
     @property
     def fingerprint(self) -> bytes:
-        """Sixteen bytes that differ when anything about what may be seen differs; page links carry it."""
-        parts = [repr(self.default), *(f"{name}={self.by_type[name]!r}" for name in sorted(self.by_type))]
-        return hashlib.blake2b("\n".join(parts).encode(), digest_size=16).digest()
+        """Sixteen bytes that differ when the holder or anything that may be seen differs, for page links."""
+        if not self._digests:
+            parts = [
+                self.holder,
+                repr(self.default),
+                *(f"{name}={self.by_type[name]!r}" for name in sorted(self.by_type)),
+            ]
+            self._digests.append(hashlib.blake2b("\n".join(parts).encode(), digest_size=16).digest())
+        return self._digests[0]
+
+
+def _is_one_chain(predicate: All | AnyOf) -> bool:
+    """Tell whether these are the ways of one chain whose type was not named."""
+    params = {item.param if isinstance(item, Chain) else None for item in predicate.items}
+    return isinstance(predicate, AnyOf) and len(params) == 1 and None not in params

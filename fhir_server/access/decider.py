@@ -1,0 +1,95 @@
+"""Looks up what a decision rests on, decides, and remembers the decision while nothing of it has changed."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from datetime import tzinfo
+from typing import Any, Final
+
+from fhir_server.access.actor import Actor
+from fhir_server.access.agreements import agreements, bounds
+from fhir_server.access.decide import Decision, Facts, context_rule, decide
+from fhir_server.clock import now_ms
+from fhir_server.resources.codec import decode
+from fhir_server.search.predicate import IdIn, all_of
+from fhir_server.search.query import Query
+from fhir_server.search.visibility import Visibility
+from fhir_server.store.api import Store
+
+REMEMBERED: Final = 2_000
+_DAY: Final = 86_400_000
+
+_Key = tuple[Actor, Facts, int, tuple[str | None, ...]]
+
+
+class Decider:
+    """Decides for one server; one for each process. ``zone``: of dates that carry none."""
+
+    def __init__(self, store: Store, zone: tzinfo) -> None:
+        self._store = store
+        self._zone = zone
+        self._known: OrderedDict[_Key, Decision] = OrderedDict()
+
+    async def decide(self, actor: Actor) -> Decision:
+        """Return what ``actor`` may do now. Proxies and agreements are looked up anew each time."""
+        now = now_ms()
+        if actor.is_development:
+            return decide(actor, now, _NO_FACTS, self._zone)
+        facts = await self._facts(actor, now)
+        # Which agreements are in force is part of the key: a boundary that passes makes another decision.
+        standing = tuple(each.refusal(now, actor.purpose) for each in facts.agreements)
+        key = (actor, facts, now // _DAY, standing)
+        decision = self._known.get(key)
+        if decision is None:
+            decision = self._known[key] = decide(actor, now, facts, self._zone)
+            if len(self._known) > REMEMBERED:
+                self._known.popitem(last=False)
+        return decision
+
+    async def _facts(self, actor: Actor, now: int) -> Facts:
+        found = Facts(
+            related=await self._related(actor.user, now),
+            agreements=await agreements(self._store, actor.organization, self._zone)
+            if actor.organization
+            else (),
+        )
+        if actor.patient is None or actor.user is None:
+            return found
+        return Facts(
+            found.related,
+            found.agreements,
+            sees_patient=await self._reaches(actor, found, now, writes=False),
+            keeps_patient=await self._reaches(actor, found, now, writes=True),
+        )
+
+    async def _related(self, user: str | None, now: int) -> tuple[str, ...]:
+        """Return the patient whose proxy the user is now: by an active RelatedPerson in its period."""
+        kind, _, id_ = (user or "").partition("/")
+        if kind != "RelatedPerson":
+            return ()
+        stored = await self._store.read(Visibility.everything("access: proxy"), kind, id_)
+        if stored is None or stored.deleted:
+            return ()
+        return _patients(decode(stored.body), now, self._zone)
+
+    async def _reaches(self, actor: Actor, facts: Facts, now: int, *, writes: bool) -> bool:
+        """Tell whether the user may by itself see, or write about, the patient of the launch context."""
+        if actor.user == f"Patient/{actor.patient}":
+            return True
+        rule = context_rule(actor, facts, now, writes=writes)
+        query = Query("Patient", all_of((IdIn((actor.patient or "",)), rule)), count=1)
+        return bool(
+            (await self._store.search(Visibility.everything("access: launch context"), query)).matches
+        )
+
+
+def _patients(related: dict[str, Any], now: int, zone: tzinfo) -> tuple[str, ...]:
+    start, end = bounds(related.get("period", {}), zone)
+    reference = related.get("patient", {}).get("reference", "")
+    kind, _, id_ = reference.partition("/")
+    if related.get("active") is False or not start <= now <= end or kind != "Patient" or not id_:
+        return ()
+    return (id_.partition("/")[0],)
+
+
+_NO_FACTS: Final = Facts()
