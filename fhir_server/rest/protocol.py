@@ -5,6 +5,7 @@ Bytes that the HTTP parser refuses never reach the application, so the Operation
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -39,6 +40,39 @@ _LONG_HEAD = _response(
 )
 
 
+class _OneWrite:
+    """A transport that sends what one turn of the event loop writes as one piece.
+
+    uvicorn writes the head and the body of an answer apart; that costs a system call, often a packet too.
+    """
+
+    __slots__ = ("_loop", "_parts", "_transport")
+
+    def __init__(self, transport: Any, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._parts: list[bytes] = []
+
+    def write(self, data: bytes) -> None:
+        """Keep ``data`` until this turn of the loop is over."""
+        if not self._parts:
+            self._loop.call_soon(self._flush)
+        self._parts.append(data)
+
+    def close(self) -> None:
+        """Send what is kept, then close."""
+        self._flush()
+        self._transport.close()
+
+    def _flush(self) -> None:
+        parts, self._parts = self._parts, []
+        if parts and not self._transport.is_closing():
+            self._transport.write(parts[0] if len(parts) == 1 else b"".join(parts))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+
 class FhirProtocol(HttpToolsProtocol):
     """The httptools protocol whose own refusals are OperationOutcomes too."""
 
@@ -46,6 +80,10 @@ class FhirProtocol(HttpToolsProtocol):
         super().__init__(*args, **kwargs)
         self._in_head = False
         self._head_bytes = 0
+
+    def connection_made(self, transport: Any) -> None:
+        """Begin a connection."""
+        super().connection_made(_OneWrite(transport, self.loop))  # type: ignore[arg-type]
 
     def data_received(self, data: bytes) -> None:
         """Feed the parser; give up on a head that does not end."""
