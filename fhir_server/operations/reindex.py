@@ -66,7 +66,8 @@ async def status(context: Context) -> Reply:
     if job.state == "failed":
         raise Fault(Kind.UNPROCESSABLE, f"The reindex failed: {job.outcome}")
     if not job.is_finished:
-        return Reply(202, headers=(("X-Progress", progress(job)), ("Retry-After", "1")))
+        told = outcome([Issue("information", "informational", progress(job))])
+        return Reply(202, told, headers=(("X-Progress", progress(job)), ("Retry-After", "1")))
     return Reply(200, _result(job))
 
 

@@ -62,11 +62,13 @@ def _named(given: Features, *, whole: bool) -> Iterator[Predicate]:
 
 
 def slips_of(written: str) -> Iterator[str]:
-    """Yield the other dates that one exchanged month and day, or one wrong digit, make of a date."""
+    """Yield the dates that a slip makes of one: month and day or two digits exchanged, one digit wrong."""
     found = {f"{written[:5]}{written[8:]}-{written[5:7]}"}
     for place, digit in enumerate(written):
         if digit != "-":
             found |= {f"{written[:place]}{other}{written[place + 1 :]}" for other in "0123456789"}
+        if place:
+            found.add(f"{written[: place - 1]}{digit}{written[place - 1]}{written[place + 1 :]}")
     for each in sorted(found - {written}):
         try:
             date.fromisoformat(each)

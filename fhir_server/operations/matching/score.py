@@ -25,16 +25,21 @@ WEIGHTS = {
     "name equal": 10.0,
     "name equal, parts in another order": 9.0,
     "name sounds equal": 7.0,
-    "one part of the name equal": 2.0,
+    "one part of the name equal": -2.0,
     "name differs": -8.0,
     "birth date equal": 14.0,
-    "birth date: month and day exchanged, or one digit off": 6.0,
+    "birth date: a slip": 6.0,
     "birth date differs": -10.0,
-    "phone equal": 12.0,
+    "phone equal": 14.0,
     "phone differs": -1.0,
     "gender equal": 1.0,
     "gender differs": -6.0,
 }
+
+_SAME = frozenset(
+    {"other identifier equal", "name equal", "name equal, parts in another order", "name sounds equal"}
+)
+"""Without any of these two records are at most possibly one person: twins share all the rest."""
 
 _CERTAIN = 0.9999
 _PROBABLE = 0.9
@@ -66,7 +71,7 @@ def likeness(one: Features, other: Features) -> Likeness:
         return Likeness(score, "certain" if contradicted < 2 else "probable")
     if score >= _CERTAIN and not any(WEIGHTS[found] < -1 for found in evidence):
         return Likeness(score, "certain")
-    if score >= _PROBABLE:
+    if score >= _PROBABLE and not _SAME.isdisjoint(evidence):
         return Likeness(score, "probable")
     if score >= _POSSIBLE:
         return Likeness(score, "possible")
@@ -134,8 +139,8 @@ def _birth_dates(one: str, other: str) -> str:
         return ""
     if one == other:
         return "birth date equal"
-    is_near = one[:5] + one[8:] + "-" + one[5:7] == other or _off(one, other) == 1
-    return "birth date: month and day exchanged, or one digit off" if is_near else "birth date differs"
+    is_near = f"{one[:5]}{one[8:]}-{one[5:7]}" == other or is_slip(one, other)
+    return "birth date: a slip" if is_near else "birth date differs"
 
 
 def _phones(one: Features, other: Features) -> str:
@@ -148,10 +153,6 @@ def _gender(one: str, other: str) -> str:
     if not one or not other:
         return ""
     return "gender equal" if one == other else "gender differs"
-
-
-def _off(one: str, other: str) -> int:
-    return sum(a != b for a, b in zip(one, other, strict=True))
 
 
 def is_slip(one: str, other: str) -> bool:

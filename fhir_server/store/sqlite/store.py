@@ -216,10 +216,11 @@ class SqliteStore:
         back, more = query.before is not None, bool(query.count) and len(matches) > query.count
         shown = matches[-query.count :] if back and query.count else matches[: query.count]
         stored = self._tools.opener.current(session.connection, (sk for sk, _ in shown))
-        page = Page(stored, total, None)
+        positions = [_position(match) for match in shown]
+        page = Page(stored, total, None, positions=positions)
         if not shown:
             return page
-        first, last = _position(shown[0]), _position(shown[-1])
+        first, last = positions[0], positions[-1]
         if back:
             return replace(page, next=last, previous=first if more else None)
         return replace(page, next=last if more else None, previous=first if query.after else None)
