@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from fhir_server.config import Settings
 from fhir_server.faults import Fault, Kind
-from fhir_server.rest.asgi import Ready, Rest, Run, Send
+from fhir_server.rest.asgi import Authenticate, Ready, Rest, Run, Send
 from fhir_server.rest.base import is_loopback
 from fhir_server.rest.limits import Receive
 from fhir_server.rest.logs import configure_logging
@@ -49,6 +49,7 @@ class Service:
 
     ``run`` carries out one interaction; ``ready`` says whether the store can answer now; ``close`` finishes
     writes under way and releases the files. ``jobs`` carries out background work once it is started.
+    ``authenticate`` says who sends a request; without it only a development server answers.
     """
 
     run: Run
@@ -56,6 +57,7 @@ class Service:
     close: Callable[[], Awaitable[None]]
     store: Store
     jobs: JobRunner | None = None
+    authenticate: Authenticate | None = None
 
 
 Parts = Callable[[Settings], Awaitable[Service]]
@@ -179,13 +181,16 @@ class App:
 
     async def start(self) -> None:
         """Open the service. Raises what its parts raise."""
-        # For a person's eyes, so not as a JSON line, in which it would be one line among others.
-        sys.stderr.write(_NO_AUTH)
-        _LOG.warning("The server runs without authentication")
+        if self._settings.insecure_no_auth:
+            # For a person's eyes, so not as a JSON line, in which it would be one line among others.
+            sys.stderr.write(_NO_AUTH)
+            _LOG.warning("The server runs without authentication")
         service = self._service = await self._parts(self._settings)
         if service.jobs is not None:
             service.jobs.start()
-        self._rest = Rest(self._settings, service.run, service.ready, known_parameters())
+        self._rest = Rest(
+            self._settings, service.run, service.ready, known_parameters(), service.authenticate
+        )
         _spare_the_collector()
 
     async def stop(self) -> None:

@@ -15,6 +15,8 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from fhir_server.access.actor import Actor
+from fhir_server.access.bearer import PURPOSE_HEADER
 from fhir_server.faults import Fault, Issue, Kind
 from fhir_server.interactions.request import Reply, Request
 from fhir_server.rest.base import base_from_host
@@ -51,9 +53,13 @@ if TYPE_CHECKING:
 Run = Callable[[Request], Awaitable[Reply]]
 Ready = Callable[[], Awaitable[bool]]
 Send = Callable[[Message], Awaitable[None]]
+Authenticate = Callable[[bytes | None, bytes | None], Awaitable[Actor]]
+"""The headers Authorization and X-Purpose-Of-Use become who asks; Fault UNAUTHORIZED when they do not."""
 
 _LOG = logging.getLogger("fhir_server.rest")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_PUBLIC = frozenset({"capabilities"})
+_PURPOSE = PURPOSE_HEADER.lower().encode()
 _SAFE = frozenset({"GET", "HEAD"})
 _CLIENT_GONE = 499
 _sane_request_id = re.compile(rb"[A-Za-z0-9\-._]{1,64}").fullmatch
@@ -76,14 +82,21 @@ class Rest:
     """The REST interface as an ASGI application for ``http`` scopes.
 
     ``run`` is the one door to the interactions; ``ready`` says whether the store can answer now;
-    ``known_parameters``: names of search parameters that the log may show.
+    ``known_parameters``: names of search parameters that the log may show. ``authenticate``: who asks;
+    without it requests are nobody's, and it is the runner that refuses them.
     """
 
     def __init__(
-        self, settings: Settings, run: Run, ready: Ready, known_parameters: frozenset[str] = RESULT_PARAMETERS
+        self,
+        settings: Settings,
+        run: Run,
+        ready: Ready,
+        known_parameters: frozenset[str] = RESULT_PARAMETERS,
+        authenticate: Authenticate | None = None,
     ) -> None:
         self._settings = settings
         self._run = run
+        self._authenticate = authenticate
         self._seconds = settings.request_seconds
         self._base = settings.base_url.rstrip("/")
         self._observer = Observer(known_parameters)
@@ -187,7 +200,9 @@ class Rest:
             call.fields.get(b"host", b""),
             loopback_only=self._settings.insecure_no_auth,
         )
-        origin = Origin(call.base, call.exchange.request_id, _address(call.scope))
+        # Before the body is read: nobody's megabytes are not worth parsing.
+        actor = None if target.name in _PUBLIC else await self._actor(call)
+        origin = Origin(call.base, call.exchange.request_id, _address(call.scope), actor)
         if method not in METHODS_WITH_BODY:
             return await self._run(request_of(target, method, call.fields, parameters, origin))
         body = await self._body(call, target)
@@ -195,6 +210,11 @@ class Rest:
             pairs = call.exchange.query = pairs + body.form
             call.how, parameters = presentation(call.fields, pairs)
         return await self._run(request_of(target, method, call.fields, parameters, origin, body))
+
+    async def _actor(self, call: _Call) -> Actor | None:
+        if self._authenticate is None:
+            return None
+        return await self._authenticate(call.fields.get(b"authorization"), call.fields.get(_PURPOSE))
 
     async def _body(self, call: _Call, target: Target) -> Body:
         limit = limit_for(target.name, self._settings.max_body_bytes)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from fhir_server.access.actor import Actor
 from fhir_server.faults import Fault, Kind
 from fhir_server.interactions.request import Request
 from fhir_server.rest.bodies import Body
@@ -34,11 +35,15 @@ PLAIN = Presentation()
 
 
 class Origin(NamedTuple):
-    """Where a request comes from: the service's address as its sender sees it, its id, the sender's address."""
+    """Whence a request comes: the service's address as its sender sees it, its id, the sender's address.
+
+    ``actor``: who sends it; None when nobody was asked to say so.
+    """
 
     base: str
     request_id: str = ""
     address: str = ""
+    actor: Actor | None = None
 
 
 def fields_of(headers: list[tuple[bytes, bytes]]) -> Fields:
@@ -113,6 +118,7 @@ def request_of(
         base=origin.base,
         request_id=origin.request_id,
         address=origin.address,
+        actor=origin.actor,
         if_match=None if match is None else etags(match),
         if_none_match=None if none_match is None else etags(none_match),
         # If-None-Match is the better validator and wins (RFC 9110 13.1.3).
