@@ -60,6 +60,11 @@ class Settings(BaseSettings):
     max_includes: int = Field(
         1000, ge=1, description="Most resources that _include and _revinclude add to a page."
     )
+    full_text: bool = Field(
+        False,
+        description="Index the words of narratives and contents for _text and _content. Costs many index rows "
+        "a resource, and shows a thief which resources share a word; turned on later it needs $reindex.",
+    )
     referential_integrity: bool = Field(
         False, description="Refuse to delete a resource that another one refers to (409)."
     )

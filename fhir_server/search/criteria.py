@@ -30,8 +30,8 @@ WORDS = ("_text", "_content")
 """Parameters that search words, not an element."""
 
 
-_MAX_HOPS = 5
-_MAX_ALTERNATIVES = 64
+MAX_HOPS = 5
+MAX_ALTERNATIVES = 64
 
 
 def criterion(type_: str, name: str, value: str, options: Options) -> Predicate | None:
@@ -40,18 +40,14 @@ def criterion(type_: str, name: str, value: str, options: Options) -> Predicate 
     ``name``: ``code``, ``code:modifier``, a chain ``code[:Type].name`` or ``_has:Type:code:name``.
     Raises :class:`UnknownParameter`, or another Fault for a modifier or value that cannot be read.
     """
-    return _criterion(type_, name, value, options, _MAX_HOPS, _MAX_ALTERNATIVES)
+    return _criterion(type_, name, value, options, MAX_HOPS, MAX_ALTERNATIVES)
 
 
 def _criterion(
     type_: str, name: str, value: str, options: Options, hops: int, alternatives: int
 ) -> Predicate | None:
     if hops < 0 or alternatives < 1:
-        raise Fault(
-            Kind.BAD_PARAMETER,
-            f"A chain may take {_MAX_HOPS} steps and {_MAX_ALTERNATIVES} ways; name the type of each step "
-            "(subject:Patient.name), or search in two requests.",
-        )
+        raise too_far()
     if name.startswith("_has:"):
         source, parameter, rest = _reverse(type_, name, options.registry)
         inner = _criterion(source, rest, value, options, hops - 1, alternatives)
@@ -63,13 +59,22 @@ def _criterion(
     parameter = searchable(type_, code, options.registry)
     if not chained:
         return _term(type_, parameter, modifier, value, options)
-    types = _chained_types(parameter, modifier, rest, options.registry)
+    types = chained_types(parameter, modifier, rest.partition(".")[0].partition(":")[0], options.registry)
     ways = [
         (target, _criterion(target, rest, value, options, hops - 1, alternatives // len(types)))
         for target in types
     ]
     known = [Chain(code, target, inner) for target, inner in ways if inner is not None]
     return any_of(known) if known else None
+
+
+def too_far() -> Fault:
+    """Return the fault for a chain beyond the limits."""
+    return Fault(
+        Kind.BAD_PARAMETER,
+        f"A chain may take {MAX_HOPS} steps and {MAX_ALTERNATIVES} ways; name the type of each step "
+        "(subject:Patient.name), or search in two requests.",
+    )
 
 
 def searchable(type_: str, code: str, registry: Registry = R4) -> Parameter:
@@ -100,8 +105,8 @@ def _reverse(type_: str, name: str, registry: Registry) -> tuple[str, Parameter,
     return source, parameter, rest
 
 
-def _chained_types(parameter: Parameter, named: str, rest: str, registry: Registry) -> tuple[str, ...]:
-    """Return the types that a chain goes on to: the one named, else all that know the next parameter."""
+def chained_types(parameter: Parameter, named: str, code: str, registry: Registry) -> tuple[str, ...]:
+    """Return the types that a chain goes on to: the one named, else all that know ``code``, the next one."""
     if parameter.type != "reference":
         raise Fault(
             Kind.BAD_PARAMETER, f"{parameter.code} is a {parameter.type}; only a reference can be chained."
@@ -110,7 +115,6 @@ def _chained_types(parameter: Parameter, named: str, rest: str, registry: Regist
         if named not in parameter.targets:
             raise Fault(Kind.BAD_PARAMETER, f"{parameter.code} never refers to {shown(named)}.")
         return (named,)
-    code = rest.partition(".")[0].partition(":")[0]
     types = tuple(each for each in parameter.targets if code == "_has" or code in registry.parameters(each))
     if not types:
         raise UnknownParameter(

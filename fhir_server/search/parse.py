@@ -12,6 +12,7 @@ from types import MappingProxyType
 from fhir_server.faults import Fault, Issue, Kind
 from fhir_server.resources.types import RESOURCE_TYPES
 from fhir_server.search.criteria import criterion, searchable
+from fhir_server.search.filter import filtered
 from fhir_server.search.includes import ANY, Include, includes
 from fhir_server.search.parameters import UnknownParameter, shown
 from fhir_server.search.predicate import Predicate, all_of
@@ -141,11 +142,33 @@ def _read_elements(draft: _Draft, _: str, value: str) -> str | None:
     return None
 
 
-def _read_contained(_: _Draft, name: str, value: str) -> str | None:
-    """Read ``_contained``: matches are never contained resources, which is the default."""
-    if (name, value) != ("_contained", "false"):
-        raise UnknownParameter("Searching contained resources is not supported yet.")
+def _read_filter(draft: _Draft, name: str, value: str) -> str | None:
+    """Read ``_filter``, which is one criterion more. https://hl7.org/fhir/R4/search_filter.html"""
+    if name != "_filter":
+        raise Fault(Kind.UNSUPPORTED_PARAMETER, "_filter takes no modifier.")
+    draft.where.append(filtered(draft.type, value, draft.options))
     return None
+
+
+def _read_contained(_: _Draft, name: str, value: str) -> str | None:
+    """Read ``_contained``: matches are never contained resources, which is the default.
+
+    A contained resource has no id of its own here, and what refers to it is found by its own parameters.
+    https://hl7.org/fhir/R4/search.html#contained
+    """
+    if (name, value) != ("_contained", "false"):
+        raise UnknownParameter(
+            "Contained resources are not searched here; search for the resources that contain them."
+        )
+    return None
+
+
+def _read_query(_: _Draft, __: str, ___: str) -> str | None:
+    """Refuse a named query. https://hl7.org/fhir/R4/search.html#query"""
+    raise UnknownParameter(
+        "There are no named queries here; use search parameters, _filter, or an operation such as "
+        "Observation/$lastn or Patient/$match."
+    )
 
 
 def _read_once(draft: _Draft, name: str, value: str) -> str | None:
@@ -168,6 +191,8 @@ _CONTROLS: Mapping[str, Callable[[_Draft, str, str], str | None]] = MappingProxy
         "_include": _read_include,
         "_revinclude": _read_include,
         "_elements": _read_elements,
+        "_filter": _read_filter,
+        "_query": _read_query,
         "_contained": _read_contained,
         "_containedType": _read_contained,
         "_count": _read_once,

@@ -24,7 +24,7 @@ def test_no_parameters_ask_for_everything() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["nope", "organization.nope", "_has:Observation:patient:nope", "_text", "_filter", "code"]
+    "name", ["nope", "organization.nope", "_has:Observation:patient:nope", "_text", "_query", "code"]
 )
 def test_an_unknown_parameter_is_refused_or_ignored_aloud(name: str) -> None:
     assert refusal("Patient", (name, "x")).kind is Kind.UNSUPPORTED_PARAMETER
