@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl
 from fhir_server.access.bearer import insufficient
 from fhir_server.clock import now_ms
 from fhir_server.faults import Fault, Kind
+from fhir_server.interactions.codes import informed
 from fhir_server.interactions.context import Context
 from fhir_server.interactions.rights import require_open
 from fhir_server.search.parse import Options, parse
@@ -32,6 +33,7 @@ def options(context: Context, *, strict: bool) -> Options:
         base=context.request.base,
         now=now_ms(),
         registry=context.services.known.registry,
+        full_text=settings.full_text,
     )
 
 
@@ -53,7 +55,8 @@ async def find(context: Context, type_: str, parameters: Parameters) -> tuple[St
     if not context.decision.permits("s", type_):
         raise insufficient(f"Criteria are a search: your scopes do not include to search {type_} (.s).")
     visibility = context.decision.visibility("s")
-    where = parse(type_, parameters, options(context, strict=True)).query.where
+    how = await informed(context, (type_,), parameters, options(context, strict=True))
+    where = parse(type_, parameters, how).query.where
     if isinstance(where, Everything):
         raise Fault(
             Kind.BAD_REQUEST,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from fhir_server.access.decide import Decision
 from fhir_server.access.scopes import Letter
 from fhir_server.config import Settings
 from fhir_server.faults import Fault, Kind
+from fhir_server.interactions.expansions import Expansions
 from fhir_server.interactions.known import Known
 from fhir_server.interactions.request import Reply, Request
 from fhir_server.interactions.rights import Right, letter_of
@@ -48,7 +49,7 @@ class Operation:
 class Services:
     """The parts of a running server. ``page_key``: 32 bytes that seal page links.
 
-    ``known``: the search parameters that there are.
+    ``known``: the search parameters that there are; ``expansions``: the value sets that are expanded.
     """
 
     store: Store
@@ -57,6 +58,7 @@ class Services:
     page_key: bytes
     operations: Mapping[str, Operation]
     known: Known
+    expansions: Expansions = field(default_factory=Expansions)
 
 
 @dataclass(frozen=True, slots=True)

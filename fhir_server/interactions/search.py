@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from fhir_server.faults import Fault, Issue, Kind
+from fhir_server.interactions.codes import informed
 from fhir_server.interactions.conditional import options
 from fhir_server.interactions.context import Context
 from fhir_server.interactions.include import included
@@ -21,7 +22,7 @@ from fhir_server.interactions.pages import opened_cursor, page_links
 from fhir_server.interactions.request import Reply
 from fhir_server.interactions.rights import require_open
 from fhir_server.interactions.shape import Shape
-from fhir_server.interactions.understood import several
+from fhir_server.interactions.understood import TYPE, several, types_of
 from fhir_server.resources.bundle import searchset
 from fhir_server.resources.compartment import member_types
 from fhir_server.resources.compartment import parameters as compartment_parameters
@@ -111,8 +112,10 @@ async def _found(
     rest = tuple(pair for pair in parameters if pair[0] != LIST) if lists else parameters
     named = await members(context, lists) if lists else {}
     how = options(context, strict=context.request.prefer_strict is not False)
+    types = types_of(rest, scope.types) if scope.type is None else [scope.type]
+    how = await informed(context, types, tuple(pair for pair in rest if pair[0] != TYPE), how)
     if scope.type is None:
-        search, queries = several(rest, scope.types, how)
+        search, queries = several(rest, types, scope.types, how)
     else:
         search = parse(scope.type, rest, how)
         queries = [search.query]

@@ -18,20 +18,24 @@ Parameters = tuple[tuple[str, str], ...]
 TYPE = "_type"
 
 
-def several(parameters: Parameters, possible: Sequence[str], options: Options) -> tuple[Search, list[Query]]:
-    """Parse a search over the types that ``_type`` names among ``possible``, all of them without it.
+def types_of(parameters: Parameters, possible: Sequence[str]) -> list[str]:
+    """Return the types that ``_type`` names among ``possible``; ["Resource"], any of them, without it."""
+    given = [value for name, value in parameters if name == TYPE]
+    return _types(given, possible) if given else ["Resource"]
+
+
+def several(
+    parameters: Parameters, types: Sequence[str], possible: Sequence[str], options: Options
+) -> tuple[Search, list[Query]]:
+    """Parse a search over ``types``, as :func:`types_of` returned them.
 
     Returns what the types share (its query is of the first) and a query for each type. With ``_type`` a
     parameter must be one of each of the types, without it one that every type has.
     """
     rest = tuple(pair for pair in parameters if pair[0] != TYPE)
-    given = [value for name, value in parameters if name == TYPE]
-    if not given:
-        search = parse("Resource", rest, options)
-        queries = [replace(search.query, type=type_) for type_ in possible]
-        return search, queries
-    types = _types(given, possible)
     searches = [parse(type_, rest, options) for type_ in types]
+    if "Resource" in types:
+        return searches[0], [replace(searches[0].query, type=type_) for type_ in possible]
     first = searches[0]
     ignored = [issue for issue in first.ignored if all(issue in each.ignored for each in searches)]
     kept = {pair for each in searches for pair in each.understood}

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import msgspec
 
 from fhir_server.faults import Fault, Kind
+from fhir_server.interactions.codes import informed
 from fhir_server.interactions.conditional import options
 from fhir_server.interactions.context import Context, Operation
 from fhir_server.interactions.pages import link
@@ -69,7 +70,8 @@ async def run(context: Context) -> Reply:
     given = simple(context.request)
     most, criteria = _arguments(given)
     strict = context.request.prefer_strict is not False
-    search = parse("Observation", criteria, options(context, strict=strict))
+    how = await informed(context, ("Observation",), criteria, options(context, strict=strict))
+    search = parse("Observation", criteria, how)
     found = await _all(context, search.query)
     chosen = [each.stored for group in grouped(found) for each in newest(group, most)]
     links = [("self", link(context.request.base, "Observation/$lastn", tuple(given)))]
