@@ -8,7 +8,7 @@ from __future__ import annotations
 from fhir_server.faults import Fault, Issue, Kind
 from fhir_server.interactions.context import Context, Operation
 from fhir_server.interactions.read import current
-from fhir_server.interactions.request import Reply, Tree
+from fhir_server.interactions.request import Reply, Request, Tree
 from fhir_server.operations.arguments import parts, simple, single
 from fhir_server.resources.codec import decode
 from fhir_server.resources.outcome import outcome
@@ -25,7 +25,8 @@ _BASE = "http://hl7.org/fhir/StructureDefinition/"
 async def run(context: Context) -> Reply:
     """Return an OperationOutcome: 200 whether the resource is valid or not, as the specification demands."""
     request = context.request
-    arguments = single(simple(request), frozenset({"mode", "profile"}))
+    given = list(request.parameters) if _is_bare(request) else simple(request)
+    arguments = single(given, frozenset({"mode", "profile"}))
     mode = arguments.get("mode")
     if mode is not None and mode not in _MODES:
         raise Fault(Kind.BAD_PARAMETER, f"mode is one of {', '.join(_MODES)}.", "Parameters.parameter")
@@ -47,19 +48,32 @@ def _reply(issues: list[Issue]) -> Reply:
     return Reply(200, outcome(issues or [Issue("information", "informational", "All is well.")]))
 
 
+def _is_bare(request: Request) -> bool:
+    """Tell whether the body is the resource to validate, not the operation's arguments.
+
+    Parameters sent to Parameters/$validate are the subject unless one of them is named resource.
+    """
+    body = request.body
+    if body is None or body.get("resourceType") != "Parameters":
+        return body is not None
+    listed = body.get("parameter")
+    named = (
+        [part.get("name") for part in listed if isinstance(part, dict)] if isinstance(listed, list) else []
+    )
+    return request.type == "Parameters" and "resource" not in named
+
+
 async def _subject(context: Context) -> Tree:
     """Return the resource to validate: the bare body, the part named resource, or the stored one."""
     request = context.request
+    if request.body is not None and _is_bare(request):
+        return request.body
     for part in parts(request):
         if part.get("name") == "resource":
             resource = part.get("resource")
             if isinstance(resource, dict):
                 return resource
             raise Fault(Kind.BAD_REQUEST, "The parameter resource holds no resource.", "Parameters.parameter")
-    if request.body is not None and (
-        request.body.get("resourceType") != "Parameters" or context.type == "Parameters"
-    ):
-        return request.body
     if request.id is None:
         raise Fault(Kind.BAD_REQUEST, "Send the resource to validate, bare or as the parameter resource.")
     return decode((await current(context, context.type, request.id)).body)

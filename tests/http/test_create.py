@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 
 from tests.http.samples import observation, patient, tagged, unique
-from tests.http.server import Server, load, refused
+from tests.http.server import Server, entry, load, refused
 
 
 def test_creates_under_an_id_of_the_server_whatever_id_was_sent(server: Server) -> None:
@@ -136,3 +136,32 @@ def test_prefer_decides_what_a_write_returns(server: Server, prefer: str, kind: 
         assert answer.headers["etag"].startswith("W/")
         assert answer.headers["last-modified"]
     assert server.get(address).status_code == 200
+
+
+@pytest.mark.parametrize("in_bundle", [False, True])
+def test_criteria_in_the_address_of_a_create_are_refused_not_ignored(
+    server: Server, *, in_bundle: bool
+) -> None:
+    tag = unique()
+    path = f"Patient?{tagged(tag)}"
+
+    answer = (
+        server.transact(entry("POST", path, patient(tag))) if in_bundle else server.post(path, patient(tag))
+    )
+
+    assert "If-None-Exist" in refused(answer, 400, "not-supported")["diagnostics"]
+    assert server.find(path) == []
+
+
+def test_parameters_on_a_write_of_a_named_resource_are_refused(server: Server, patient_id: str) -> None:
+    path = f"Patient/{patient_id}?gender=male"
+
+    for answer in (
+        server.put(path, {**patient(active=False), "id": patient_id}),
+        server.patch(path, [{"op": "remove", "path": "/gender"}]),
+        server.delete(path),
+        server.transact(entry("DELETE", path)),
+    ):
+        refused(answer, 400, "not-supported")
+    assert server.get(f"Patient/{patient_id}").headers["etag"] == 'W/"1"'
+    assert server.post("Patient?_format=json&_pretty=true", patient()).status_code == 201

@@ -151,5 +151,8 @@ def test_parameters_themselves_can_be_validated(server: Server) -> None:
     good = {"resourceType": "Parameters", "parameter": [{"name": "x", "valueString": "y"}]}
     bad = {"resourceType": "Parameters", "parameter": [{"valueString": "y"}]}
 
-    assert verdict(server, "Parameters/$validate", parameters(good)) == []
-    assert verdict(server, "Parameters/$validate", parameters(bad))
+    for wrap in (parameters, dict):
+        assert verdict(server, "Parameters/$validate", wrap(good)) == []
+        assert verdict(server, "Parameters/$validate", wrap(bad))
+    assert verdict(server, "Parameters/$validate?mode=update", good), "an update needs an id"
+    assert verdict(server, "Parameters/$validate", {"resourceType": "Parameters", "parameter": "x"})
