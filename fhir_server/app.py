@@ -11,7 +11,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from fhir_server.config import Settings
 from fhir_server.faults import Fault, Kind
@@ -23,6 +23,7 @@ from fhir_server.rest.observe import RESULT_PARAMETERS
 
 if TYPE_CHECKING:
     from fhir_server.jobs.runner import JobRunner
+    from fhir_server.search.match import Referrers, Resolve
     from fhir_server.search.predicate import Predicate
     from fhir_server.search.values import Values
     from fhir_server.store.api import Store
@@ -82,7 +83,7 @@ async def open_service(settings: Settings) -> Service:
     from fhir_server.store.sqlite.store import Options, SqliteStore  # noqa: PLC0415
 
     ring = KeyRing.load(settings.key_folder)
-    extractor = Extractor(settings.zone, settings.base_url)
+    extractor = Extractor(settings.zone, settings.base_url, full_text=settings.full_text)
     store = SqliteStore.open(
         settings.data,
         ring,
@@ -103,22 +104,21 @@ async def open_service(settings: Settings) -> Service:
     return Service(run=Runner(services).run, ready=store.ready, close=close, store=store, jobs=jobs)
 
 
-def judge(extract: Callable[[str, bytes], Values]) -> Callable[[Predicate, str, bytes], bool]:
+def judge(
+    extract: Callable[[str, bytes], Values],
+) -> Callable[[Predicate, str, bytes, Resolve, Referrers], bool]:
     """Return the function by which the store judges an old version: whether its body satisfies a predicate.
 
-    What an old version was linked to then is not known, so a predicate that follows links is refused
-    (Fault FORBIDDEN) rather than guessed.
+    The version counts as it was, what it is linked to as it is now: a right by way of a patient's hospital is
+    had by the hospital that the patient has, not by the one that it left.
     """
     from fhir_server.resources.codec import id_of  # noqa: PLC0415 as in open_service
     from fhir_server.search.match import matches  # noqa: PLC0415 as in open_service
 
-    def refuse(*_link: str) -> NoReturn:
-        raise Fault(
-            Kind.FORBIDDEN, "Your rights on old versions cannot be judged; ask for the current version."
-        )
-
-    def judged(predicate: Predicate, type_: str, body: bytes) -> bool:
-        return matches(predicate, type_, id_of(body), extract(type_, body), refuse, refuse)
+    def judged(
+        predicate: Predicate, type_: str, body: bytes, resolve: Resolve, referrers: Referrers
+    ) -> bool:
+        return matches(predicate, type_, id_of(body), extract(type_, body), resolve, referrers)
 
     return judged
 

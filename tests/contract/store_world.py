@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from fhir_server.crypto.keys import KeyRing
-from fhir_server.search.match import matches
+from fhir_server.search.match import Referrers, Resolve, matches
 from fhir_server.search.predicate import Predicate
 from fhir_server.search.values import Values
 from fhir_server.search.visibility import Visibility
@@ -59,10 +59,10 @@ def extractor(type_: str, body: bytes) -> Values:
     return values_of(tree.get("values", {}))
 
 
-def matcher(predicate: Predicate, type_: str, body: bytes) -> bool:
-    """Match one body by itself: it refers to nothing that exists."""
+def matcher(predicate: Predicate, type_: str, body: bytes, resolve: Resolve, referrers: Referrers) -> bool:
+    """Match one body, among what it is linked to."""
     id_ = json.loads(body)["id"]
-    return matches(predicate, type_, id_, extractor(type_, body), lambda *_: None, lambda *_: ())
+    return matches(predicate, type_, id_, extractor(type_, body), resolve, referrers)
 
 
 def change(

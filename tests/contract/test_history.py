@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 
-from fhir_server.search.predicate import TokenIs, Where
+from fhir_server.search.predicate import EVERYTHING, Chain, Has, TokenIs, Where
 from fhir_server.search.visibility import Visibility
 from fhir_server.store.api import HistoryQuery
 from tests.contract.store_world import ALL, change, put
+
+OPEN = Where("label", TokenIs("s", "open"))
 
 
 @pytest.fixture
@@ -74,6 +76,30 @@ async def test_judges_every_version_by_its_own_content_and_a_deletion_by_what_it
     assert await walk(told, only_open) == ["b2", "g1", "a1"]
     assert await walk(told, only_open, type="Patient") == ["b2", "a1"]
     assert await walk(told, only_closed) == []
+
+
+async def test_judges_what_an_old_version_is_linked_to_as_it_is_now(store: Any) -> None:
+    """A right by way of another record ends, and begins, with that record's present state."""
+    opened, closed = (
+        change("Patient", "p", n, tokens=[["label", "s", word]]) for n, word in ((1, "open"), (2, "closed"))
+    )
+    await put(store, opened, change("Patient", "q", tokens=[["label", "s", "open"]]))
+    for version, patient in ((1, "p"), (2, "q")):
+        await put(store, change("Observation", "o", version, references=[["subject", f"Patient/{patient}"]]))
+    through = Visibility("test", {"Observation": Chain("subject", "Patient", OPEN)})
+    referred = Visibility("test", {"Patient": Has("Observation", "subject", EVERYTHING)})
+
+    async def versions(visibility: Visibility, type_: str, id_: str) -> list[int]:
+        page = await store.history(visibility, HistoryQuery(type_, id_))
+        return [version.version for version in page.versions]
+
+    assert await versions(through, "Observation", "o") == [2, 1]
+    assert await versions(referred, "Patient", "q") == [1]
+    assert await versions(referred, "Patient", "p") == []
+    await put(store, closed)
+    assert await versions(through, "Observation", "o") == [2]
+    await put(store, change("Patient", "q", 2, "DELETE"))
+    assert await versions(through, "Observation", "o") == []
 
 
 async def test_a_page_of_none_still_counts(told: Any) -> None:

@@ -11,21 +11,53 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from fhir_server.search.match import Referrers, Resolve
 from fhir_server.search.predicate import Everything, Nothing, Predicate
+from fhir_server.search.values import Values
 from fhir_server.search.visibility import Visibility
 from fhir_server.store.api import HistoryPage, HistoryQuery, Stored
+from fhir_server.store.sqlite.batch import Tools
 from fhir_server.store.sqlite.compile import type_range
 from fhir_server.store.sqlite.fragment import Sql
-from fhir_server.store.sqlite.names import Names
+from fhir_server.store.sqlite.names import Lookup, Names
 from fhir_server.store.sqlite.reader import Session
-from fhir_server.store.sqlite.records import BY_VERSION, Opener, json_array
+from fhir_server.store.sqlite.records import BY_VERSION, CURRENT, Opener, json_array
 
-Matcher = Callable[[Predicate, str, bytes], bool]
-"""Predicate, type and body → whether the body satisfies it."""
+Matcher = Callable[[Predicate, str, bytes, Resolve, Referrers], bool]
+"""Predicate, type and body → whether the body satisfies it, given what it leads to and what leads to it."""
 
+_REFERRERS: Final = "SELECT DISTINCT sk FROM ref WHERE p=? AND k=?"
 _ALL: Final = (0, 2**62)
 _ONE_VERSION: Final = "SELECT v.rk FROM ids i CROSS JOIN history v ON v.sk=i.sk AND v.ver=? WHERE i.h=?"
 _ONLY_VERSION: Final = "SELECT h.rk FROM ids i CROSS JOIN head h ON h.sk=i.sk AND h.ver=? WHERE i.h=?"
+
+
+@dataclass(frozen=True, slots=True)
+class Links:
+    """What resources are linked to at present, for judging a version by a predicate that follows links."""
+
+    connection: sqlite3.Connection
+    names: Lookup
+    tools: Tools
+
+    def resolve(self, type_: str, id_: str) -> Values | None:
+        """Return the values of the current resource ``type_/id_``; None when there is none."""
+        digest = self.tools.blind.target(f"{type_}/{id_}")
+        row = self.connection.execute(CURRENT, (digest,)).fetchone()
+        stored = None if row is None else self.tools.opener.stored(self.connection, row)
+        if stored is None or stored.deleted or stored.id != id_:
+            return None
+        return self.tools.extractor(type_, stored.body)
+
+    def referrers(self, type_: str, param: str, target: str) -> Iterator[tuple[str, Values]]:
+        """Yield (id, values) of current resources of ``type_`` whose ``param`` refers to ``target``."""
+        p = self.names.param_number(self.connection, type_, param)
+        if p is None:
+            return
+        found = self.connection.execute(_REFERRERS, (p, self.tools.blind.target(target)))
+        for number in [row[0] for row in found]:
+            for stored in self.tools.opener.current(self.connection, [number]):
+                yield stored.id, self.tools.extractor(type_, stored.body)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +65,13 @@ class Past:
     """Reads versions of one store."""
 
     names: Names
-    opener: Opener
+    tools: Tools
     matcher: Matcher
+
+    @property
+    def opener(self) -> Opener:
+        """What opens payloads."""
+        return self.tools.opener
 
     def version(
         self, connection: sqlite3.Connection, visibility: Visibility, digest: int, version: int
@@ -50,14 +87,15 @@ class Past:
     def visible(
         self, connection: sqlite3.Connection, visibility: Visibility, digest: int, stored: Stored
     ) -> bool:
-        """Judge a version by its own content, a deletion by what it deleted."""
+        """Judge a version by its own content, a deletion by what it deleted, links as they are now."""
         predicate = visibility.of(stored.type)
         if isinstance(predicate, Everything):
             return True
         if isinstance(predicate, Nothing):
             return False
         if not stored.deleted:
-            return self.matcher(predicate, stored.type, stored.body)
+            links = Links(connection, self.names, self.tools)
+            return self.matcher(predicate, stored.type, stored.body, links.resolve, links.referrers)
         before = connection.execute(_ONE_VERSION, (stored.version - 1, digest)).fetchone()
         if before is None:
             return False

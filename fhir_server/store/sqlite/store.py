@@ -79,7 +79,7 @@ class SqliteStore:
         self._tools = tools
         self._names = names
         self._closed = False
-        self._past = Past(names, tools.opener, matcher)
+        self._past = Past(names, tools, matcher)
 
         texts = functions.Texts()
 
