@@ -43,6 +43,33 @@ class Settings(BaseSettings):
     insecure_no_auth: bool = Field(
         False, description="Development only: serve without authentication. Binds to loopback and says so."
     )
+    auth: bool = Field(
+        False, description="Serve with the built-in SMART authorization server: every request needs a token."
+    )
+    access_token_seconds: int = Field(
+        3600, ge=60, le=3600, description="Life of an access token that a person's app gets, in seconds."
+    )
+    backend_token_seconds: int = Field(
+        300, ge=30, le=300, description="Life of an access token of Backend Services, in seconds."
+    )
+    session_idle_seconds: int = Field(
+        1800, ge=60, description="Seconds after which a browser that was not used is logged out."
+    )
+    session_seconds: int = Field(
+        43_200, ge=60, description="Seconds after which a browser is logged out in any case."
+    )
+    registration: bool = Field(
+        False, description="Let any app register itself as a client that may read what its user allows."
+    )
+    client_rate: float = Field(
+        1000, ge=0, description="Requests a second that one client may send; 0 = any number."
+    )
+    address_rate: float = Field(
+        2000, ge=0, description="Requests a second that one network address may send; 0 = any number."
+    )
+    login_rate: float = Field(
+        10, ge=0, description="Requests a second of one address to the authorization server; 0 = any number."
+    )
     time_zone: Annotated[str, AfterValidator(_zone)] = Field(
         "Asia/Shanghai", description="IANA zone of dates that carry no zone of their own."
     )
@@ -62,8 +89,8 @@ class Settings(BaseSettings):
     )
     full_text: bool = Field(
         False,
-        description="Index the words of narratives and contents for _text and _content. Costs many index rows "
-        "a resource, and shows a thief which resources share a word; turned on later it needs $reindex.",
+        description="Index the words of narratives and contents for _text and _content. Costs many index "
+        "rows a resource, and shows a thief which resources share a word; turned on later it needs $reindex.",
     )
     referential_integrity: bool = Field(
         False, description="Refuse to delete a resource that another one refers to (409)."
@@ -77,6 +104,14 @@ class Settings(BaseSettings):
     def zone(self) -> ZoneInfo:
         """The time zone of dates without one."""
         return ZoneInfo(self.time_zone)
+
+    @property
+    def public_base(self) -> str:
+        """The FHIR base as tokens name it: FHIR_BASE_URL, else the address that is listened on."""
+        if self.base_url:
+            return self.base_url.rstrip("/")
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}:{self.port}/fhir"
 
     @property
     def key_folder(self) -> Path:

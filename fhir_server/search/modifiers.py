@@ -214,7 +214,9 @@ MODIFIERS: Mapping[str, Mapping[str, Modifier]] = MappingProxyType(
             "not-in": Modifier("No code is in the value set.", _not_in),
             "above": Modifier("The code is the one given, or subsumes it.", _hierarchy("above")),
             "below": Modifier("The code is the one given, or is subsumed by it.", _hierarchy("below")),
-            "of-type": Modifier("An identifier of that type: `system|code|value`.", _of_type),
+            "of-type": Modifier(
+                "An identifier of that type: the type's system, its code, the value.", _of_type
+            ),
         },
         "string": {
             "exact": Modifier("The whole string, case and accents included.", _exact),
