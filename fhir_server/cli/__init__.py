@@ -14,6 +14,7 @@ from fhir_server.cli.init import init
 from fhir_server.cli.keys import keys
 from fhir_server.cli.load import load
 from fhir_server.cli.options import err
+from fhir_server.cli.reindex import reindex
 from fhir_server.cli.serve import serve
 from fhir_server.faults import Fault
 
@@ -24,7 +25,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (init, serve, load, demo, info, check):
+for command in (init, serve, load, demo, info, check, reindex):
     app.command()(command)
 app.add_typer(keys, name="keys")
 
