@@ -15,9 +15,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _ENCODE = msgspec.json.Encoder().encode
-# A FHIR string holds no control characters besides tab, line feed and carriage return, and JSON text no lone
-# surrogates; a diagnostics sentence that quotes the client's words must not make the outcome itself invalid.
-_UNFIT = {code: "\ufffd" for code in (*range(0x20), 0x7F, *range(0xD800, 0xE000)) if code not in (9, 10, 13)}
+# A FHIR string holds no control characters besides tab, line feed and carriage return, JSON text no lone
+# surrogates, and XML neither U+FFFE nor U+FFFF; a diagnostics sentence that quotes the client's words must not
+# make the outcome itself invalid.
+_NEVER = (*range(0x20), 0x7F, *range(0xD800, 0xE000), 0xFFFE, 0xFFFF)
+_UNFIT = {code: "\ufffd" for code in _NEVER if code not in (9, 10, 13)}
 
 
 def outcome(issues: Iterable[Issue]) -> bytes:

@@ -158,8 +158,15 @@ class Rest:
             call.exchange.interaction = answer.name
             return probe_messages(answer, request_id, head=head)
         reply = await self._reply(call)
+        try:
+            body = rendered(reply.body, call.how.format, pretty=call.how.pretty)
+        except Fault as fault:
+            if fault.kind is not Kind.NOT_ACCEPTABLE:  # the reply itself is broken
+                raise
+            # JSON instead, for the client's own format cannot hold what is to be said.
+            call.how, reply = PLAIN, fault_reply(fault)
+            body = reply.body
         headers = headers_of(reply, call.base, request_id)
-        body = rendered(reply.body, call.how.format, pretty=call.how.pretty)
         encodings = call.fields.get(b"accept-encoding")
         if encodings is not None and accepts_gzip(encodings):
             body = await packed(body, headers)
@@ -172,6 +179,8 @@ class Rest:
             async with asyncio.timeout(self._seconds) as limit:
                 return await self._interact(call)
         except Fault as fault:
+            if fault.kind is Kind.EXCEPTION:
+                _log_failure(call, fault.__cause__ or fault)
             return fault_reply(fault)
         except TimeoutError:
             if limit.expired():
@@ -259,10 +268,15 @@ def _request_id(fields: Fields) -> str:
 
 
 def _unexpected(call: _Call, error: Exception) -> Reply:
+    _log_failure(call, error)
     request_id = call.exchange.request_id
-    _LOG.error("Unexpected exception", exc_info=error, extra={"fields": {"request_id": request_id}})
     sentence = f"The server failed unexpectedly. Tell its operator this request id: {request_id}."
     return fault_reply(Fault(Kind.EXCEPTION, sentence))
+
+
+def _log_failure(call: _Call, error: BaseException) -> None:
+    fields = {"request_id": call.exchange.request_id}
+    _LOG.error("Unexpected exception", exc_info=error, extra={"fields": fields})
 
 
 def _timed_out(method: str, seconds: float) -> Fault:

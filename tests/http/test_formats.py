@@ -251,3 +251,16 @@ def test_what_json_can_hold_and_xml_cannot_never_becomes_a_server_error(server: 
         refused(server.get(answer.headers["location"], accept=XML), 406, "not-supported")
     else:
         refused(answer, 422, load(answer)["issue"][0]["code"], "Basic.code.text")
+
+
+@pytest.mark.parametrize("key", [r"\u0001", r"a\ufffeb", r"\u0000", "a b", "<x>"])
+def test_a_refusal_that_xml_cannot_hold_keeps_its_status(server: Server, key: str) -> None:
+    body = f'{{"resourceType":"Patient","{key}":"x"}}'.encode()
+
+    refusal = server.post("Patient", body, content_type="application/fhir+json", accept=XML)
+    verdict = server.post("Patient/$validate", body, content_type="application/fhir+json", accept=XML)
+
+    assert refusal.status_code == 422
+    assert load(refusal)["resourceType"] == "OperationOutcome"
+    assert verdict.status_code in {200, 406}
+    assert load(verdict)["resourceType"] == "OperationOutcome"

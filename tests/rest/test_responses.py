@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from fhir_server.faults import Fault, Kind
 from fhir_server.interactions.request import Reply, Request
 
 if TYPE_CHECKING:
@@ -137,6 +138,39 @@ async def test_a_reply_s_own_headers_are_added(client: Any) -> None:
     client.answer = always(Reply(202, headers=(("Content-Location", "http://x/1"),)))
 
     assert (await client("GET", "/fhir/$export")).headers["content-location"] == "http://x/1"
+
+
+async def test_what_xml_cannot_hold_is_406_in_json(client: Any) -> None:
+    client.answer = always(Reply(200, b'{"resourceType":"Basic","id":"a\\u0001b"}', etag=1))
+
+    refusal = await client("GET", "/fhir/Basic/1", accept="application/fhir+xml")
+    plain = await client("GET", "/fhir/Basic/1", accept="application/fhir+json")
+
+    assert (refusal.status, refusal.outcome["code"]) == (406, "not-supported")
+    assert "etag" not in refusal.headers
+    assert plain.status == 200
+
+
+async def test_a_fault_of_the_server_is_logged_with_its_cause_and_any_other_fault_is_not(
+    client: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    def failing(kind: Kind) -> Callable[[Request], Awaitable[Reply]]:
+        async def fail(_request: Request) -> Reply:
+            raise Fault(kind, "The store could not carry out the request.") from OSError("secret")
+
+        return fail
+
+    client.answer = failing(Kind.CONFLICT)
+    await client("GET", "/fhir/Basic/1")
+    quiet = [record for record in caplog.records if record.exc_info]
+    client.answer = failing(Kind.EXCEPTION)
+    response = await client("GET", "/fhir/Basic/1")
+    (told,) = (record for record in caplog.records if record.exc_info)
+
+    assert quiet == []
+    assert response.status == 500
+    assert told.exc_info is not None
+    assert told.exc_info[0] is OSError
 
 
 async def test_health_and_readiness(client: Any) -> None:
