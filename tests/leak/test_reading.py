@@ -1,0 +1,210 @@
+"""What may not be seen is not there: every route × every caller, against a server that never held it.
+
+Each row is asked of two servers, one with the hidden patient and one without. Status, body, total, links and
+headers must be the same (instants and page tokens apart): then no difference tells anything of it.
+``shows`` is the positive twin: what the same caller is shown by the same route.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+import pytest
+
+from tests.http.server import bundle, entry
+from tests.leak.house import CALLERS, SECRET, SECRET_CODE, SECRETS, Guarded
+
+_MOVING = re.compile(
+    r"\d{4}-\d\d-\d\dT[\d:.]+Z|_page=[\w-]+|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+)
+_HEADERS = ("etag", "location", "content-type", "allow", "www-authenticate", "cache-control", "vary")
+
+
+@dataclass(frozen=True)
+class Route:
+    """One way out: a request, and a word that its answer shows (None: it is about what is hidden alone)."""
+
+    name: str
+    path: str
+    shows: str | None = None
+    method: str = "GET"
+    body: Any = None
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+FORM = {"content_type": "application/x-www-form-urlencoded"}
+ROUTES = [
+    Route("read", "Patient/hidden"),
+    Route("read", "Patient/mine", "Minear"),
+    Route("read of an observation", "Observation/hidden-1"),
+    Route("read of an observation", "Observation/mine-1", "1111-1"),
+    Route("read of a device", "Device/hidden-device"),
+    Route("read of a device", "Device/free-device", "free-device"),
+    Route("read of a binary", "Binary/hidden-scan"),
+    Route("read of what was deleted", "Observation/hidden-gone"),
+    Route("read in XML", "Patient/hidden?_format=xml"),
+    Route("head", "Patient/hidden", method="HEAD"),
+    Route("vread", "Observation/hidden-1/_history/1"),
+    Route("vread", "Observation/mine-1/_history/1", "1111-1"),
+    Route("vread of what was deleted", "Observation/hidden-gone/_history/2"),
+    Route("instance history", "Observation/hidden-1/_history"),
+    Route("instance history", "Observation/mine-1/_history", "1111-1"),
+    Route("instance history of what was deleted", "Observation/hidden-gone/_history"),
+    Route("type history", "Observation/_history?_count=50", "mine-gone"),
+    Route("system history", "_history?_count=50", "mine-gone"),
+    Route("search", "Observation?_count=50", "mine-1"),
+    Route("search in XML", "Observation?_count=50&_format=xml", "mine-1"),
+    Route("search by a value", f"Observation?code={SECRET_CODE}"),
+    Route("search by a name", f"Patient?name={SECRET}"),
+    Route("search by post", "Observation/_search", "mine-1", "POST", "_count=50", FORM),
+    Route("search of the system", "?_type=Patient,Observation&_count=50", "mine-1"),
+    Route("total", "Observation?_total=accurate&_count=1", '"total":'),
+    Route("count", "Observation?_summary=count", '"total":'),
+    Route("count", f"Observation?code={SECRET_CODE}&_summary=count", '"total":0'),
+    Route("include", "Observation?_include=Observation:focus&_count=50", "mine-1"),
+    Route("include", "Observation?_include=Observation:subject&_count=50", "Minear"),
+    Route("include of any type", "Observation?_include=*&_count=50", "Minear"),
+    Route("include of what it is derived from", "Observation?_include=Observation:derived-from", "mine-1"),
+    Route("iterated include", "Observation?_include:iterate=Observation:focus&_count=50", "mine-1"),
+    Route("include of devices", "Patient?_revinclude=Device:patient", "mine-device"),
+    Route("revinclude", "Patient?_revinclude=Observation:subject", "mine-1"),
+    Route("revinclude by focus", "Patient?_revinclude=Observation:focus", "Minear"),
+    Route("revinclude of any type", "Patient?_revinclude=*", "mine-1"),
+    Route(
+        "iterated revinclude",
+        "Patient?_revinclude=Observation:subject&_revinclude:iterate=Observation:derived-from",
+        "mine-1",
+    ),
+    Route("chain", f"Observation?subject:Patient.name={SECRET}"),
+    Route("chain", "Observation?subject:Patient.name=Minear", "mine-1"),
+    Route("chain by focus", f"Observation?focus:Patient.name={SECRET}"),
+    Route("chain by focus", "Observation?focus:Patient.gender=female"),
+    Route("chain through a derivation", f"Observation?derived-from:Observation.code={SECRET_CODE}"),
+    Route("reverse chain", f"Patient?_has:Observation:subject:code={SECRET_CODE}"),
+    Route("reverse chain", "Patient?_has:Observation:subject:code=1111-1", "Minear"),
+    Route("reverse chain by focus", f"Patient?_has:Observation:focus:code={SECRET_CODE}"),
+    Route("compartment search", "Patient/hidden/Observation"),
+    Route("compartment search", "Patient/mine/Observation?_count=50", "mine-1"),
+    Route("compartment search of all types", "Patient/hidden/*"),
+    Route("compartment of an encounter", "Encounter/hidden-visit/Observation"),
+    Route("list of ids", "Patient?_id=mine,hidden", "Minear"),
+    Route("list of ids", "Observation?_id=hidden-1,hidden-focus,hidden-gone"),
+    Route("search by a reference", "Observation?subject=Patient/hidden"),
+    Route("search by a reference", "Observation?focus=Patient/mine"),
+    Route("sort", "Patient?_sort=family", "Minear"),
+    Route("sort", "Observation?_sort=-_lastUpdated&_count=50", "mine-1"),
+    Route("missing", "Device?patient:missing=true", "free-device"),
+    Route("negation", "Observation?code:not=1111-1"),
+    Route("conditional read", "Patient/hidden", headers={"if_none_match": 'W/"1"'}),
+    Route("conditional read", "Patient/hidden", headers={"if_none_match": "*"}),
+    Route(
+        "conditional read", "Patient/hidden", headers={"if_modified_since": "Fri, 01 Jan 2100 00:00:00 GMT"}
+    ),
+    Route("everything", "Patient/hidden/$everything"),
+    Route("everything", "Patient/mine/$everything", "mine-1"),
+    Route("everything of all", "Patient/$everything", "mine-1"),
+    Route("meta", "Observation/hidden-1/$meta"),
+    Route("meta", "Observation/mine-1/$meta", "versionId"),
+    Route("meta of a type", "Observation/$meta", "Parameters"),
+    Route("lastn", f"Observation/$lastn?patient=Patient/hidden&code={SECRET_CODE}"),
+    Route("lastn", "Observation/$lastn?patient=Patient/mine&code=1111-1", "mine-"),
+    Route("validate", "Observation/hidden-1/$validate"),
+    Route("validate", "Observation/mine-1/$validate", "OperationOutcome"),
+    Route("validate a deletion", "Observation/hidden-1/$validate?mode=delete"),
+    Route("delete probe", "Observation/hidden-1", method="DELETE", headers={"if_match": 'W/"9"'}),
+    Route("delete probe", "Observation/hidden-1", method="DELETE"),
+    Route("conditional delete probe", f"Observation?code={SECRET_CODE}", method="DELETE"),
+    Route("patch probe", "Observation/hidden-1", method="PATCH", body=[]),
+    Route(
+        "conditional patch probe",
+        f"Patient?identifier={quote('urn:tag|')}{SECRET}",
+        method="PATCH",
+        body=[{"op": "replace", "path": "/gender", "value": "male"}],
+    ),
+    Route("page link that nobody gave", "Observation?_page=AAAA"),
+]
+
+ENTRIES = [
+    ("GET", "Patient/hidden"),
+    ("GET", "Observation/mine-1"),
+    ("GET", f"Observation?code={SECRET_CODE}"),
+    ("GET", "Patient?_has:Observation:focus:status=final"),
+    ("GET", "Patient/hidden/$everything"),
+    ("GET", "_history?_count=50"),
+]
+
+
+def told(response: httpx.Response) -> tuple[Any, ...]:
+    """Return all that a caller is told, without what differs between any two servers."""
+    headers = {name: response.headers.get(name) for name in _HEADERS}
+    return response.status_code, _MOVING.sub("~", response.text), headers
+
+
+@pytest.mark.parametrize("caller", CALLERS)
+@pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.name}: {route.path}"[:70])
+def test_what_is_hidden_might_as_well_not_be_there(
+    house: Guarded, twin: Guarded, route: Route, caller: str
+) -> None:
+    with house.as_(CALLERS[caller]), twin.as_(CALLERS[caller]):
+        answer = house(route.method, route.path, route.body, **route.headers)
+        without = twin(route.method, route.path, route.body, **route.headers)
+
+    assert told(answer) == told(without)
+    for secret in SECRETS:
+        assert secret not in answer.text or secret in route.path
+    if route.shows is not None:
+        assert answer.status_code == 200
+        assert route.shows in answer.text
+
+
+@pytest.mark.parametrize("caller", CALLERS)
+@pytest.mark.parametrize("kind", ["batch", "transaction"])
+def test_an_entry_of_a_bundle_is_told_no_more(house: Guarded, twin: Guarded, kind: str, caller: str) -> None:
+    posted = bundle(kind, (entry(method, url) for method, url in ENTRIES))
+    with house.as_(CALLERS[caller]), twin.as_(CALLERS[caller]):
+        answer, without = house.post("", posted), twin.post("", posted)
+
+    assert told(answer) == told(without)
+    assert "1111-1" in answer.text
+    for secret in SECRETS:
+        assert secret not in answer.text.replace(f"code={SECRET_CODE}", "")
+
+
+@pytest.mark.parametrize("caller", CALLERS)
+def test_hidden_and_unknown_are_the_same_to_the_letter(house: Guarded, caller: str) -> None:
+    with house.as_(CALLERS[caller]):
+        for path in ("Patient/{}", "Patient/{}/_history", "Patient/{}/_history/1", "Patient/{}/$everything"):
+            hidden, unknown = (house.get(path.format(id_)) for id_ in ("hidden", "absent"))
+
+            assert hidden.status_code == unknown.status_code == 404
+            assert hidden.text == unknown.text.replace("absent", "hidden")
+            assert set(hidden.headers) == set(unknown.headers)
+
+
+def test_the_house_itself_sees_what_the_others_do_not(house: Guarded) -> None:
+    """The positive twin of all: what is hidden is there, and in every route."""
+    from tests.leak.house import ROOT  # noqa: PLC0415 - for this one test
+
+    with house.as_(ROOT):
+        assert SECRET in house.get("Patient/hidden").text
+        assert "hidden-1" in house.get(f"Observation?subject:Patient.name={SECRET}").text
+        assert house.get("Observation/hidden-gone").status_code == 410
+        assert house.get("Binary/hidden-scan").status_code == 200
+
+
+@pytest.mark.parametrize("caller", CALLERS)
+def test_a_page_link_is_nobody_elses(house: Guarded, caller: str) -> None:
+    with house.as_(CALLERS[caller]):
+        first = house.get("Observation?_count=1").json()
+        link = next(each["url"] for each in first["link"] if each["relation"] == "next")
+        assert house.get(link).status_code == 200
+    for other in CALLERS.keys() - {caller}:
+        with house.as_(CALLERS[other]):
+            refused = house.get(link)
+
+        assert refused.status_code == 404
+        assert "mine" not in refused.text
