@@ -18,9 +18,20 @@ _LONGEST_WORD = 64
 _CHINESE = r"\u3005\u3007\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af"
 _PIECES = re.compile(rf"([{_CHINESE}]+)|([^\W_{_CHINESE}]+)")
 _NOT_TEXT = frozenset(
-    {"resourceType", "reference", "system", "url", "data", "lastUpdated", "versionId", "profile", "div"}
+    {
+        "id",
+        "resourceType",
+        "reference",
+        "system",
+        "url",
+        "data",
+        "lastUpdated",
+        "versionId",
+        "profile",
+        "div",
+    }
 )
-"""Properties whose text nobody reads: addresses, attachments' bytes; a narrative is read as what it shows."""
+"""Properties whose text nobody reads: ids, addresses, bytes; a narrative is read as what it shows."""
 
 
 def words(text: str) -> frozenset[str]:
