@@ -26,8 +26,12 @@ class House:
         keys = folder / "keys"
         ring = KeyRing.load(keys) if keys.exists() else KeyRing.create(keys, "standard")
         self.store = SqliteStore.open(
-            folder / "data", ring, extractor=lambda *of: self.extract(*of), matcher=matcher, clinical=CLINICAL
+            folder / "data", ring, extractor=self._extract, matcher=matcher, clinical=CLINICAL
         )
+
+    def _extract(self, type_: str, body: bytes) -> Values:
+        """Do what ``extract`` does now: a test puts another in its place."""
+        return self.extract(type_, body)
 
     def extract(self, type_: str, body: bytes) -> Values:
         values = extractor(type_, body)

@@ -1,7 +1,7 @@
 """Who may be meant: searches over the index that a right answer can hardly escape, each quick and limited.
 
-Two records of one person agree in an identifier, in a phone number, or in the birth date (or a slip of it)
-together with a part of the name or the gender; a record that agrees in none of these is never a match.
+Two records of one person agree in an identifier, in a phone number, in the birth date together with a part
+of the name or the gender, or in the whole name; a record that agrees in none of these is never a match.
 """
 
 from __future__ import annotations
@@ -42,9 +42,10 @@ def searches(given: Features, zone: tzinfo, phones: frozenset[str]) -> Iterator[
         yield all_of((born, any_of(named))) if named else born
         if sex is not None:
             yield all_of((born, sex))
-        if named:
+        if whole:
+            # With a family name alone thousands would have to be compared with every slip.
             slips = any_of(Where("birthdate", _on(each, zone)) for each in slips_of(given.birth_date))
-            yield all_of((any_of(named), slips))
+            yield all_of((any_of(whole), slips))
     if whole:
         yield any_of(whole)
 
