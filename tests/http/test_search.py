@@ -262,7 +262,6 @@ def test_elements_and_summary_return_parts_marked_as_such(clinic: Server) -> Non
         ("Patient?_include=Patient:nickname", "not-supported"),
         ("Patient?_include=Patiant:link", "value"),
         ("Patient?_has:Observation:patient=x", "value"),
-        ("Patient?_filter=name%20eq%20x", "not-supported"),
         ("Patient/ada/Claim?nickname=x", "not-supported"),
         ("Patient?_page=forged&gender=male", "invalid"),
     ],
