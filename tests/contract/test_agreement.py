@@ -330,8 +330,9 @@ def test_finds_what_the_plain_words_say_in_the_same_order(
 
     with pytest.MonkeyPatch.context() as patch:
         if not few:
-            patch.setattr(search, "_SORTED_AT_ONCE", 0)
-            patch.setattr(search, "_ORDERED_AT_ONCE", 0)
+            patch.setattr(search, "_SORTED_AT_LEAST", 0)
+            patch.setattr(search, "_SORTED_AT_MOST", 0)
+            patch.setattr(search, "_PICKED", 0)
         for _ in range(4):
             hidden = renamed(data.draw(st.none() | LEAVES), number)
             visibility = ALL if hidden is None else Visibility("test", {types[1]: hidden}, EVERYTHING)

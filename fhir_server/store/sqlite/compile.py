@@ -46,6 +46,12 @@ from fhir_server.store.sqlite.together import together
 PROBE: Final = 1000
 """How far a posting list is counted when the shortest is looked for."""
 
+_PROBE_AGAIN: Final = 8 * PROBE
+"""How far when all are longer than that."""
+
+_CHAIN_WEIGHT: Final = 10
+"""A chain takes three or four look-ups a row."""
+
 _OPENING: Final = 400
 """Opening a resource costs as much as reading so many rows of an index."""
 
@@ -87,7 +93,7 @@ class Compiler:
         self.counts = False
         self.judge = judge_of(connection)
         self.judge.forget()
-        self._kit = Kit(blind, self.judge, self.aliases)
+        self._kit = Kit(blind, self.judge, self.aliases, self.has_one_date, self.has_rows)
 
     def rows(self, type_: str, predicate: Predicate) -> Sql:
         """Return a SELECT of ``sk``, perhaps with repetitions, of what satisfies ``predicate``."""
@@ -129,13 +135,19 @@ class Compiler:
         if len(able) == 1:
             return able[0], able[0].size  # it drives anyway: not worth counting
         # Among equals, one that comes in order by sk can be read without sorting.
-        hopeful = sorted(able, key=lambda each: (each.is_dear, each.size is None, not each.in_order))
-        driver, limit = hopeful[0], PROBE
-        for each in hopeful:
-            size = self.count_up_to(each, limit)
-            if size < limit:
-                driver, limit = each, size
-        return driver, limit
+        hopeful = sorted(
+            able, key=lambda each: (each.is_dear, each.size is None, each.weight, not each.in_order)
+        )
+        driver, shortest = hopeful[0], PROBE
+        for limit in (PROBE, _PROBE_AGAIN):
+            shortest = limit
+            for each in hopeful:
+                size = self.count_up_to(each, shortest)
+                if size < shortest:
+                    driver, shortest = each, size
+            if shortest < limit:
+                break
+        return driver, shortest
 
     def _for_few(self, conjunct: Conjunct, candidates: int) -> Conjunct:
         """Open the few candidates where the set that they would be looked up in is long."""
@@ -154,7 +166,7 @@ class Compiler:
         return Sql("SELECT sk FROM head WHERE sk>=? AND sk<? AND state=0", type_range(number))
 
     def count_up_to(self, conjunct: Conjunct, limit: int) -> int:
-        """Count the rows of a conjunct that can drive, up to ``limit``."""
+        """Count the rows of a conjunct that can drive, up to ``limit``; not so far where each is dear."""
         if conjunct.size is not None:
             return min(conjunct.size, limit)
         if conjunct.is_dear:
@@ -162,8 +174,9 @@ class Compiler:
         assert conjunct.rows is not None
         rows = conjunct.rows()
         statement = f"SELECT count(*) FROM (SELECT 1 FROM ({rows.text}) LIMIT ?)"
-        found: int = self.connection.execute(statement, (*rows.args, limit)).fetchone()[0]
-        return found
+        stop = -(-limit // conjunct.weight)
+        found: int = self.connection.execute(statement, (*rows.args, stop)).fetchone()[0]
+        return limit if found == stop else found
 
     def conjuncts(self, type_: str, predicate: Predicate) -> list[Conjunct]:
         """Split a predicate into its conjuncts; the date or number tests of one parameter stay together."""
@@ -180,8 +193,27 @@ class Compiler:
                     result.extend(self._word(type_, param, each) for each in sorted(words))
                 case _:
                     result.append(self._conjunct(type_, item))
-        result.extend(self._spans(type_, param, tests) for param, tests in spanned.items())
-        return result
+        # A period is the condition that most often leaves few: it is tested first.
+        return [*(self._spans(type_, param, tests) for param, tests in spanned.items()), *result]
+
+    def has_one_date(self, p: int) -> bool:
+        """Tell whether no resource has several values of date number ``p``."""
+        return self.connection.execute("SELECT 1 FROM several WHERE p=?", (p,)).fetchone() is None
+
+    def has_rows(self, table: str, p: int) -> bool:
+        """Tell whether an index has any row of number ``p``."""
+        statement = f"SELECT 1 FROM {table} WHERE p=? LIMIT 1"
+        return self.connection.execute(statement, (p,)).fetchone() is not None
+
+    def extent(self, type_: str) -> int:
+        """Return about how many resources of a type there are: the deleted count too."""
+        number = self.names.type_number(self.connection, type_)
+        if number is None:
+            return 0
+        first, beyond = type_range(number)
+        statement = "SELECT max(sk) FROM head WHERE sk>=? AND sk<?"
+        last: int | None = self.connection.execute(statement, (first, beyond)).fetchone()[0]
+        return 0 if last is None else last - first + 1
 
     def _conjunct(self, type_: str, item: Predicate) -> Conjunct:  # noqa: PLR0911 - one case for each node
         match item:
@@ -225,7 +257,7 @@ class Compiler:
 
     def _spans(self, type_: str, param: str, tests: Sequence[DateIs | NumberIs]) -> Conjunct:
         field = self._field(type_, param)
-        return NOWHERE if field is None else spans(field, tests)
+        return NOWHERE if field is None else spans(field, tests, self._kit)
 
     def _ids(self, type_: str, ids: Sequence[str]) -> Conjunct:
         digests = json_array(self.blind.target(f"{type_}/{id_}") for id_ in dict.fromkeys(ids))
@@ -306,6 +338,7 @@ class Compiler:
             label="any",
             cost=max((c.cost for _, conjuncts in branches for c in conjuncts), default=Cost.POINT),
             is_dear=any(map(_is_dear, joined)),
+            weight=max((c.weight for _, conjuncts in branches for c in conjuncts), default=1),
         )
 
 

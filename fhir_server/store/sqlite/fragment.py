@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Any, NamedTuple
 
@@ -77,7 +77,9 @@ class Conjunct:
     ``in_order``: ``rows`` come by ``sk``. ``target``: parameter and target when it is a reference to one.
     ``size``: how many rows there are, when that is known without asking. ``is_dear``: listing ``rows`` opens
     resources. ``opened``: the same test by opening the resource, cheaper than a set for few candidates.
-    ``inner``: type and predicate at the other end of a chain.
+    ``inner``: type and predicate at the other end of a chain. ``span``: number of the parameter, of whose
+    spans it says something, and the condition that a simple row of it (see ``rows``) meets. ``weight``: what
+    listing a row costs, a row of one index being 1.
     """
 
     test: Callable[[str], Sql]
@@ -90,3 +92,13 @@ class Conjunct:
     is_dear: bool = False
     opened: Callable[[str], Sql] | None = None
     inner: tuple[str, Predicate] | None = None
+    span: tuple[int, Sql] | None = None
+    weight: int = 1
+
+
+def as_set(conjunct: Conjunct) -> Conjunct:
+    """Return the same condition, tested in the set of all its rows, which is read once."""
+    if conjunct.rows is None:
+        return conjunct
+    rows = conjunct.rows()
+    return replace(conjunct, test=lambda sk: Sql(f"+{sk} IN ({rows.text})", rows.args), cost=Cost.SET)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -63,11 +63,17 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Kit:
-    """What conditions are compiled with; ``names`` yields fresh SQL names."""
+    """What conditions are compiled with.
+
+    ``names`` yields fresh SQL names; ``has_one_date`` tells whether no resource has several values of a date,
+    ``has_rows`` whether an index table has any row of a parameter number.
+    """
 
     blind: BlindIndex
     judge: Judge
     names: Iterator[str]
+    has_one_date: Callable[[int], bool]
+    has_rows: Callable[[str, int], bool]
 
     def opened(self, type_: str, test: Where | Together, sk: str) -> Sql:
         """Return a test of ``sk`` by opening the resource."""
@@ -106,9 +112,9 @@ def leaf(test: Test, field: Field, kit: Kit) -> Conjunct:  # noqa: C901, PLR0911
         case ReferenceIs(targets):
             return _reference(field, [blind.target(target) for target in dict.fromkeys(targets)])
         case QuantityIs():
-            return _quantity(field, test, blind)
+            return _quantity(field, test, kit)
         case DateIs() | NumberIs():
-            return spans(field, [test])
+            return spans(field, [test], kit)
         case Near():
             return _near(test, field, kit)
     raise not_compiled()
@@ -297,15 +303,15 @@ def _reference(field: Field, digests: Sequence[int]) -> Conjunct:
     return Conjunct(test, lambda: Sql(joined, (several, p)), label=field.code)
 
 
-def _quantity(field: Field, test: QuantityIs, blind: BlindIndex) -> Conjunct:
-    p = field.p
+def _quantity(field: Field, test: QuantityIs, kit: Kit) -> Conjunct:
+    p, blind = field.p, kit.blind
     comparison = number_comparison(test.number)
     unit = Sql("u IN (SELECT u FROM unit WHERE p=?)", (p,))
     if test.unit is not None:
         unit = Sql("u=?", (blind.code(test.unit),))
     system = TRUE if test.system is None else Sql("s=?", (blind.system(test.system),))
     parts = []
-    for twin in (p, p | 1):
+    for twin in (p, p | 1) if kit.has_rows("quantity", p | 1) else (p,):
         key = all_true([Sql("p=?", (twin,)), unit, within(comparison, simple=twin == p), system])
         parts.append(Sql(f"SELECT sk FROM quantity WHERE {key.text}", key.args))
     rows = union_all(parts)
@@ -325,7 +331,7 @@ def _quantity(field: Field, test: QuantityIs, blind: BlindIndex) -> Conjunct:
     return Conjunct(looked_up, lambda: rows, label=field.code)
 
 
-def spans(field: Field, tests: Sequence[DateIs | NumberIs]) -> Conjunct:
+def spans(field: Field, tests: Sequence[DateIs | NumberIs], kit: Kit) -> Conjunct:
     """Compile date or number tests of one parameter, each of which some row of it must pass."""
     p = field.p
     dates = [date_comparison(test, DAY_MS) for test in tests if isinstance(test, DateIs)]
@@ -333,23 +339,23 @@ def spans(field: Field, tests: Sequence[DateIs | NumberIs]) -> Conjunct:
     if dates and numbers:
         return NOWHERE  # a parameter has dates or numbers, never both
     table, comparisons = ("date", dates) if dates else ("number", numbers)
+    simple = all_true([within(each, simple=True) for each in comparisons])
 
     def test(sk: str) -> Sql:
+        if dates and kit.has_one_date(p):
+            return _own(sk, p, *comparisons)
         return all_true([_own(sk, p, comparison) for comparison in comparisons])
 
     def rows() -> Sql:
         # A simple row is the only one of its parameter: all comparisons must hold of it, and bound one scan.
-        simple = all_true([Sql("p=?", (p,)), *(within(each, simple=True) for each in comparisons)])
+        alone = Sql(f"SELECT sk FROM {table} WHERE p=? AND {simple.text}", (p, *simple.args))
+        if not kit.has_rows(table, p | 1):
+            return alone
         others = [_own("d.sk", p, each) for each in comparisons[1:]]
         first = all_true([Sql("p=?", (p | 1,)), within(comparisons[0], simple=False), *others])
-        return union_all(
-            [
-                Sql(f"SELECT sk FROM {table} WHERE {simple.text}", simple.args),
-                Sql(f"SELECT d.sk FROM {table} d WHERE {first.text}", first.args),
-            ]
-        )
+        return union_all([alone, Sql(f"SELECT d.sk FROM {table} d WHERE {first.text}", first.args)])
 
-    return Conjunct(test, rows, label=field.code)
+    return Conjunct(test, rows, label=field.code, span=(p, simple))
 
 
 def within(comparison: Comparison, *, simple: bool, columns: tuple[str, str] = ("lo", "hi")) -> Sql:
@@ -364,6 +370,8 @@ def within(comparison: Comparison, *, simple: bool, columns: tuple[str, str] = (
     return all_true(parts)
 
 
-def _own(sk: str, p: int, comparison: Comparison) -> Sql:
-    condition = comparison.condition.format(lo="a", hi="b")
-    return Sql(f"EXISTS (SELECT 1 FROM own WHERE sk={sk} AND p=? AND {condition})", (p, *comparison.args))
+def _own(sk: str, p: int, *comparisons: Comparison) -> Sql:
+    """Compare one of the resource's own spans with all ``comparisons``."""
+    condition = " AND ".join(each.condition.format(lo="a", hi="b") for each in comparisons)
+    args = tuple(arg for each in comparisons for arg in each.args)
+    return Sql(f"EXISTS (SELECT 1 FROM own WHERE sk={sk} AND p=? AND {condition})", (p, *args))

@@ -6,23 +6,35 @@ https://hl7.org/fhir/R4/search.html#sort
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from math import isqrt
 from typing import Any, Final
 
 from fhir_server.search.predicate import Predicate
 from fhir_server.search.query import Query, Sort
 from fhir_server.store.sqlite.compile import Compiler, Driven
-from fhir_server.store.sqlite.fragment import TRUE, Sql
+from fhir_server.store.sqlite.fragment import TRUE, Conjunct, Sql, as_set
 from fhir_server.store.sqlite.plan import describe
+from fhir_server.store.sqlite.records import json_array
 from fhir_server.store.sqlite.schema import NO_DATE
 from fhir_server.store.sqlite.walks import Match, Walk, by_date_index, sorted_by
 
-_SORTED_AT_ONCE: Final = 4_000
-"""Up to this many candidates are sorted by looking up their keys; more are read from the index in order."""
+_SORTED_AT_LEAST: Final = 200
+_SORTED_AT_MOST: Final = 4_000
+"""So many candidates at most are sorted by looking up their keys; for more an index is walked in order."""
 
-_ORDERED_AT_ONCE: Final = 20_000
-"""Up to this many candidates are put in order of creation; more are found by walking the type."""
+_COUNTED: Final = 20_000
+_CHUNK: Final = 8
+
+_STEPS: Final = 20_000
+"""An index is walked so far at most in search of candidates that could be sorted instead."""
+
+_PICKED: Final = 4_000
+"""Among so many candidates at most the first are picked at once; of more, it is tried if they are dense."""
+
+_STROLL: Final = 2_000
+"""Steps of such a try."""
 
 
 @dataclass(slots=True)
@@ -57,10 +69,33 @@ class Searcher:
             p = self.compiler.names.param_number(self.compiler.connection, query.type, param)
             if driven.driver and driven.driver.target and self._is_clinical_date(query.type, param, p):
                 return self._by_clinical_date(driven, driven.driver.target, walk)
-            if p is not None and self._has_rows("date", p) and not self._few(driven, _SORTED_AT_ONCE):
-                self._note("the index of the date")
-                return by_date_index(self.compiler, query.type, driven.walked, p, walk)
+            if p is not None and self._has_rows("date", p):
+                return self._by_date(query, driven, p, walk)
         return self._by_keys(query, driven, walk)
+
+    def _by_date(self, query: Query, driven: Driven, p: int, walk: Walk) -> list[Match]:
+        """Walk the index of date ``p``, unless the candidates are so few that sorting them is quicker.
+
+        A walk meets one of n candidates every N/n steps. Sorting costs some six steps a candidate; reading
+        the candidates as a set costs a tenth of looking them up, and pays while they are few.
+        """
+        tests, steps = driven.walked, None
+        driver = driven.driver
+        if driver is not None and not (driver.span and driver.span[0] == p):
+            squared = query.count * self.compiler.extent(query.type)
+            few, many = isqrt(squared // 6), isqrt(squared * 10)
+            candidates = self.compiler.count_up_to(driver, min(many, _COUNTED))
+            if candidates < min(max(few, _SORTED_AT_LEAST), _SORTED_AT_MOST):
+                return self._by_keys(query, driven, walk)
+            if candidates < many and driver.rows is not None:
+                tests = (*driven.tests, as_set(driver))
+            steps = _STEPS
+        found = by_date_index(self.compiler, query.type, tests, p, replace(walk, steps=steps))
+        if found is None:
+            # The candidates lie far away in the order of the date.
+            return self._by_keys(query, driven, walk)
+        self._note("the index of the date")
+        return found
 
     def explained(self) -> dict[str, Any]:
         """Return the plan of the last page, with what it came to: candidates tested, records opened."""
@@ -88,8 +123,7 @@ class Searcher:
         """Tell whether ``ref.x`` is the sort key: the one date of its parameter, in every resource."""
         if p is None or self.clinical.get(type_) != param:
             return False
-        found = self.compiler.connection.execute("SELECT 1 FROM several WHERE p=?", (p,))
-        return found.fetchone() is None
+        return self.compiler.has_one_date(p)
 
     def _has_rows(self, table: str, p: int) -> bool:
         statement = f"SELECT 1 FROM {table} WHERE p IN (?, ?) LIMIT 1"
@@ -105,21 +139,73 @@ class Searcher:
         return driven.driver.rows()
 
     def _by_creation(self, query: Query, driven: Driven, walk: Walk) -> list[Match]:
-        tests = driven.tests
+        driver, tests = driven.driver, driven.tests
         base = self._candidates(query.type, driven)
         self._note("creation")
-        if driven.driver and not driven.driver.in_order and not self._few(driven, _ORDERED_AT_ONCE):
-            base, tests = self.compiler.listing(query.type), driven.walked
-            self._note("creation, walking the type")
+        if driver is None or driver.in_order:
+            return [(sk, ()) for sk in self._in_order(base, tests, walk)]
+        if not self._few(driven, _PICKED):
+            found = self._along(query.type, driven.walked, walk, _STROLL // driver.weight)
+            if found is not None:
+                self._note("creation, walking the type")
+                return [(sk, ()) for sk in found]
+        return [(sk, ()) for sk in self._in_chunks(base, tests, walk)]
+
+    def _along(self, type_: str, tests: Sequence[Conjunct], walk: Walk, steps: int) -> list[int] | None:
+        """Walk the type in order of creation; None when the page is not full after so many steps."""
+        word, sign = walk.words(down=False)
+        listing = self.compiler.listing(type_)
+        start = Sql(
+            f"SELECT sk FROM ({listing.text}) WHERE sk{sign}? ORDER BY sk {word} LIMIT ?",
+            (*listing.args, walk.first_tie, steps),
+        )
+        passing = self.compiler.passing(tests, "c.sk")
+        statement = f"SELECT c.sk FROM ({start.text}) c WHERE {passing.text} LIMIT ?"
+        args = (*start.args, *passing.args, walk.wanted)
+        found = [row[0] for row in self.compiler.connection.execute(statement, args)]
+        return found if len(found) == walk.wanted else None
+
+    def _in_order(self, base: Sql, tests: Sequence[Conjunct], walk: Walk) -> list[int]:
+        """Return what passes of rows that come by ``sk``, each once.
+
+        Repetitions are told apart here: DISTINCT would cost the engine a table.
+        """
         passing = self.compiler.passing(tests, "c.sk")
         word, sign = walk.words(down=False)
-        start = Sql(f"c.sk{sign}?", (walk.start.tie,)) if walk.start else TRUE
-        statement = (
-            f"SELECT DISTINCT c.sk FROM ({base.text}) c WHERE {start.text} AND {passing.text}"
-            f" ORDER BY c.sk {word} LIMIT ?"
-        )
-        args = (*base.args, *start.args, *passing.args, walk.wanted)
-        return [(row[0], ()) for row in self.compiler.connection.execute(statement, args)]
+        statement = f"SELECT c.sk FROM ({base.text}) c WHERE c.sk{sign}? AND {passing.text}"
+        statement += f" ORDER BY c.sk {word} LIMIT ?"
+        found: dict[int, None] = {}
+        last = walk.first_tie
+        while True:
+            wanted = walk.wanted - len(found)
+            args = (*base.args, last, *passing.args, wanted)
+            rows = self.compiler.connection.execute(statement, args).fetchall()
+            found.update((sk, None) for (sk,) in rows)
+            if len(rows) < wanted or len(found) >= walk.wanted:
+                return list(found)
+            last = rows[-1][0]
+
+    def _in_chunks(self, base: Sql, tests: Sequence[Conjunct], walk: Walk) -> list[int]:
+        """Return what passes of rows in any order: the first few are picked and tested, then more of them.
+
+        Picking the least costs the engine little, putting all in order much, testing all most.
+        """
+        passing = self.compiler.passing(tests, "c.value")
+        word, sign = walk.words(down=False)
+        picking = f"SELECT sk FROM ({base.text}) WHERE sk{sign}? ORDER BY sk {word} LIMIT ?"
+        testing = f"SELECT c.value FROM json_each(?) c WHERE {passing.text} LIMIT ?"
+        found: list[int] = []
+        last, size = walk.first_tie, walk.wanted * (_CHUNK if tests else 1)
+        while True:
+            rows = self.compiler.connection.execute(picking, (*base.args, last, size)).fetchall()
+            chosen = list(dict.fromkeys(sk for (sk,) in rows))
+            if tests:
+                args = (json_array(chosen), *passing.args, walk.wanted - len(found))
+                chosen = [row[0] for row in self.compiler.connection.execute(testing, args)]
+            found += chosen
+            if len(rows) < size or len(found) >= walk.wanted:
+                return found[: walk.wanted]
+            last, size = rows[-1][0], size * _CHUNK
 
     def _by_clinical_date(self, driven: Driven, target: tuple[int, int], walk: Walk) -> list[Match]:
         """One range scan: a reference's rows are ordered by the clinical date of the resource that refers."""

@@ -18,23 +18,35 @@ from fhir_server.store.sqlite.fragment import FALSE, TRUE, Conjunct, Sql, all_tr
 Match = tuple[int, tuple[SortKey, ...]]
 """A resource's stable number and its sort keys."""
 
+_BEYOND_ALL: Final = 2**63 - 1
 _NEVER_MISSING: Final = "_lastUpdated"
 
 
 @dataclass(frozen=True, slots=True)
 class Walk:
-    """How a page is walked: back from ``start``, or forth; None = from the end that the walk begins at."""
+    """How a page is walked: back from ``start``, or forth; None = from the end that the walk begins at.
+
+    ``steps``: rows of an index that are looked at at most; None = all.
+    """
 
     sorts: tuple[Sort, ...]
     start: Position | None
     wanted: int
     back: bool
+    steps: int | None = None
 
     @classmethod
     def of(cls, query: Query) -> Walk:
         """Return the walk of a query: one match more than its page holds."""
         back = query.before is not None
         return cls(query.sort, query.before or query.after, query.count + 1, back)
+
+    @property
+    def first_tie(self) -> int:
+        """The tie that all that is to come lies beyond, in an order of creation."""
+        if self.start:
+            return self.start.tie
+        return _BEYOND_ALL if self.back else -1
 
     def words(self, *, down: bool) -> tuple[str, str]:
         """Return ``ORDER BY``'s word and the sign of what comes later, for a key that descends or not."""
@@ -69,18 +81,28 @@ def _beyond(column: str, key: SortKey, *, down: bool) -> Sql:
 
 def by_date_index(
     compiler: Compiler, type_: str, tests: Sequence[Conjunct], p: int, walk: Walk
-) -> list[Match]:
-    """Walk the index of date ``p``: those with a value in order, and at the low end those without."""
+) -> list[Match] | None:
+    """Walk the index of date ``p``: those with a value in order, and at the low end those without.
+
+    None when ``walk.steps`` were too few to tell.
+    """
     down = walk.sorts[0].descending is not walk.back
     dates = _DateIndex(compiler, type_, tests, p, walk)
     among_missing = walk.start is not None and walk.start.keys[0] is None
-    if down:
-        found = [] if among_missing else dates.dated(walk.start, walk.wanted)
-        return found + dates.missing(walk.start if among_missing else None, walk.wanted - len(found))
-    if walk.start is not None and not among_missing:
-        return dates.dated(walk.start, walk.wanted)
-    found = dates.missing(walk.start, walk.wanted)
-    return found + dates.dated(None, walk.wanted - len(found))
+    try:
+        if down:
+            found = [] if among_missing else dates.dated(walk.start, walk.wanted)
+            return found + dates.missing(walk.start if among_missing else None, walk.wanted - len(found))
+        if walk.start is not None and not among_missing:
+            return dates.dated(walk.start, walk.wanted)
+        found = dates.missing(walk.start, walk.wanted)
+        return found + dates.dated(None, walk.wanted - len(found))
+    except _TooFar:
+        return None
+
+
+class _TooFar(Exception):
+    """The walk met too few matches in its steps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,46 +119,76 @@ class _DateIndex:
         """Return the matches that have the date, from ``start`` on."""
         if wanted <= 0:
             return []
-        parts = [self._twin(twin, start, wanted) for twin in (self.p, self.p | 1)]
+        parts = [self._simple(start, wanted), self._other(start, wanted)]
         down = self.walk.sorts[0].descending is not self.walk.back
         ordered = heapq.merge(*parts, key=lambda match: (match[1], match[0]), reverse=down)
         return [match for match, _ in zip(ordered, range(wanted), strict=False)]
 
-    def _twin(self, p: int, start: Position | None, wanted: int) -> list[Match]:
-        descending = self.walk.sorts[0].descending
-        word, sign = self.walk.words(down=descending)
-        passing = self.compiler.passing(self.tests, "d.sk")
+    def _simple(self, start: Position | None, wanted: int) -> list[Match]:
+        """Walk the rows that are the only one of their resource: a condition on the date bounds the walk."""
+        bounds = [test.span[1] for test in self.tests if test.span and test.span[0] == self.p]
+        tests = [test for test in self.tests if not (test.span and test.span[0] == self.p)]
+        return self._rows(all_true([Sql("p=?", (self.p,)), *bounds]), tests, start, wanted)
+
+    def _other(self, start: Position | None, wanted: int) -> list[Match]:
+        """Walk the rows beside which there may be others, of which one decides the order."""
+        if not self.compiler.has_rows("date", self.p | 1):
+            return []
+        better = "o.a>date.lo" if self.walk.sorts[0].descending else "o.a<date.lo"
+        # Of several values only the one that decides the order counts, and of equal ones the first.
+        best = Sql(
+            "NOT EXISTS (SELECT 1 FROM own o WHERE o.sk=date.sk AND o.p=? AND"
+            f" ({better} OR (o.a=date.lo AND o.b<date.hi)))",
+            (self.p,),
+        )
+        return self._rows(all_true([Sql("p=?", (self.p | 1,)), best]), self.tests, start, wanted)
+
+    def _rows(
+        self, among: Sql, tests: Sequence[Conjunct], start: Position | None, wanted: int
+    ) -> list[Match]:
+        word, sign = self.walk.words(down=self.walk.sorts[0].descending)
         after = TRUE
         if start:
             key = start.keys[0]
-            after = Sql(f"d.lo{sign}=? AND (d.lo{sign}? OR d.sk{sign}?)", (key, key, start.tie))
-        best = TRUE
-        if p & 1:
-            # Of several values only the one that decides the order counts, and of equal ones the first.
-            better = "o.a>d.lo" if descending else "o.a<d.lo"
-            best = Sql(
-                "NOT EXISTS (SELECT 1 FROM own o WHERE o.sk=d.sk AND o.p=? AND"
-                f" ({better} OR (o.a=d.lo AND o.b<d.hi)))",
-                (p ^ 1,),
-            )
-        statement = (
-            f"SELECT d.sk, d.lo FROM date d WHERE d.p=? AND {after.text} AND {best.text} AND {passing.text}"
-            f" ORDER BY d.lo {word}, d.sk {word} LIMIT ?"
+            after = Sql(f"lo{sign}=? AND (lo{sign}? OR sk{sign}?)", (key, key, start.tie))
+        order = f"ORDER BY lo {word}, sk {word}"
+        index = Sql(
+            f"SELECT sk, lo FROM date WHERE {among.text} AND {after.text} {order}", among.args + after.args
         )
-        args = (p, *after.args, *best.args, *passing.args, wanted)
-        return [(sk, (lo,)) for sk, lo in self.compiler.connection.execute(statement, args)]
+        if self.walk.steps is not None:
+            index = Sql(f"{index.text} LIMIT ?", (*index.args, self.walk.steps))
+        passing = self.compiler.passing(tests, "d.sk")
+        statement = f"SELECT d.sk, d.lo FROM ({index.text}) d WHERE {passing.text} LIMIT ?"
+        rows = self.compiler.connection.execute(statement, (*index.args, *passing.args, wanted)).fetchall()
+        if len(rows) < wanted and self.walk.steps is not None and self._is_longer(index):
+            raise _TooFar
+        return [(sk, (lo,)) for sk, lo in rows]
+
+    def _is_longer(self, index: Sql) -> bool:
+        """Tell whether the index has as many rows as the walk has steps."""
+        statement = f"SELECT count(*) FROM ({index.text})"
+        found: int = self.compiler.connection.execute(statement, index.args).fetchone()[0]
+        return found == self.walk.steps
 
     def missing(self, start: Position | None, wanted: int) -> list[Match]:
         """Return the matches without the date, from ``start`` on."""
         if wanted <= 0 or self.walk.sorts[0].param == _NEVER_MISSING:
             return []
+        if any(test.span and test.span[0] == self.p for test in self.tests):
+            return []  # something is asked of the date itself
         word, sign = self.walk.words(down=self.walk.sorts[0].descending)
-        base = self.compiler.listing(self.type)
-        passing = self.compiler.passing(self.tests, "c.sk")
-        after = Sql(f"c.sk{sign}?", (start.tie,)) if start else TRUE
-        statement = (
-            f"SELECT c.sk FROM ({base.text}) c WHERE {after.text} AND NOT EXISTS"
-            f" (SELECT 1 FROM own WHERE sk=c.sk AND p=?) AND {passing.text} ORDER BY c.sk {word} LIMIT ?"
+        after = Sql(f"sk{sign}?", (start.tie,)) if start else TRUE
+        listing = self.compiler.listing(self.type)
+        without = Sql(
+            f"SELECT sk FROM ({listing.text}) l WHERE {after.text} AND NOT EXISTS"
+            f" (SELECT 1 FROM own WHERE own.sk=l.sk AND p=?) ORDER BY sk {word}",
+            (*listing.args, *after.args, self.p),
         )
-        args = (*base.args, *after.args, self.p, *passing.args, wanted)
-        return [(row[0], (None,)) for row in self.compiler.connection.execute(statement, args)]
+        if self.walk.steps is not None:
+            without = Sql(f"{without.text} LIMIT ?", (*without.args, self.walk.steps))
+        passing = self.compiler.passing(self.tests, "c.sk")
+        statement = f"SELECT c.sk FROM ({without.text}) c WHERE {passing.text} LIMIT ?"
+        rows = self.compiler.connection.execute(statement, (*without.args, *passing.args, wanted)).fetchall()
+        if len(rows) < wanted and self.walk.steps is not None and self._is_longer(without):
+            raise _TooFar
+        return [(sk, (None,)) for (sk,) in rows]
