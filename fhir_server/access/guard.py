@@ -154,6 +154,8 @@ class _Judge:
 
     async def reaches(self, predicate: Predicate, type_: str, id_: str) -> bool:
         """Tell whether ``type_/id_``, as the commit leaves it, satisfies the predicate."""
+        if isinstance(predicate, Everything):
+            return True
         values = self.pending.get((type_, id_))
         if values is not None:
             return await self.holds(predicate, type_, id_, values)

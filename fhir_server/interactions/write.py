@@ -18,6 +18,7 @@ from fhir_server.interactions.request import Reply, Request, Tree
 from fhir_server.resources.codec import decode, encode, with_meta
 from fhir_server.resources.outcome import outcome
 from fhir_server.search.custom import problems
+from fhir_server.search.predicate import Everything
 from fhir_server.store.api import Change, Condition, Method, Prepared, Stale, StillReferenced, Stored
 from fhir_server.validation import errors
 
@@ -68,7 +69,8 @@ def overtaken() -> Fault:
 
 def still_referenced(context: Context, error: StillReferenced) -> Fault:
     """Return the fault for a deletion that would leave a reference dangling; it names what all may see."""
-    named = error.referrer if context.decision.is_everything else "another resource"
+    seen = context.decision.visibility("r").of(error.referrer.partition("/")[0])
+    named = error.referrer if isinstance(seen, Everything) else "another resource"
     return Fault(
         Kind.CONFLICT, f"{error.target} cannot be deleted: {named} still refers to it. Delete that first."
     )
