@@ -9,9 +9,10 @@ import gc
 import logging
 import sys
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from fhir_server.config import Settings
 from fhir_server.faults import Fault, Kind
@@ -20,13 +21,16 @@ from fhir_server.rest.base import is_loopback
 from fhir_server.rest.limits import Receive
 from fhir_server.rest.logs import configure_logging
 from fhir_server.rest.observe import RESULT_PARAMETERS
+from fhir_server.rest.routes import BASE_PATH
 
 if TYPE_CHECKING:
     from fhir_server.jobs.runner import JobRunner
     from fhir_server.search.match import Referrers, Resolve
     from fhir_server.search.predicate import Predicate
     from fhir_server.search.values import Values
+    from fhir_server.smart.house import House
     from fhir_server.store.api import Store
+    from fhir_server.store.state import State
 
 _LOG = logging.getLogger("fhir_server.app")
 
@@ -50,7 +54,8 @@ class Service:
 
     ``run`` carries out one interaction; ``ready`` says whether the store can answer now; ``close`` finishes
     writes under way and releases the files. ``jobs`` carries out background work once it is started.
-    ``authenticate`` says who sends a request; without it only a development server answers.
+    ``authenticate`` says who sends a request; without it only a development server answers. ``house``: the
+    authorization server, when there is one.
     """
 
     run: Run
@@ -59,7 +64,11 @@ class Service:
     store: Store
     jobs: JobRunner | None = None
     authenticate: Authenticate | None = None
+    house: House | None = None
 
+
+Door = Callable[[dict[str, Any], Receive, Send], Awaitable[None]]
+"""What answers HTTP: the FHIR interface alone, or the gate before it and the authorization server."""
 
 Parts = Callable[[Settings], Awaitable[Service]]
 """Opens a Service; :func:`open_service` is the real one."""
@@ -101,7 +110,16 @@ async def open_service(settings: Settings) -> Service:
         await jobs.close()
         await store.close()
 
-    return Service(run=Runner(services).run, ready=store.ready, close=close, store=store, jobs=jobs)
+    service = Service(run=Runner(services).run, ready=store.ready, close=close, store=store, jobs=jobs)
+    return _with_house(service, settings, store.state) if settings.auth else service
+
+
+def _with_house(service: Service, settings: Settings, state: State) -> Service:
+    """Return the service with an authorization server that says who sends a request."""
+    from fhir_server.smart.house import House  # noqa: PLC0415 as in open_service
+
+    house = House(settings, state, service.run)
+    return replace(service, house=house, authenticate=house.bearer.actor)
 
 
 def judge(
@@ -115,9 +133,7 @@ def judge(
     from fhir_server.resources.codec import id_of  # noqa: PLC0415 as in open_service
     from fhir_server.search.match import matches  # noqa: PLC0415 as in open_service
 
-    def judged(
-        predicate: Predicate, type_: str, body: bytes, resolve: Resolve, referrers: Referrers
-    ) -> bool:
+    def judged(predicate: Predicate, type_: str, body: bytes, resolve: Resolve, referrers: Referrers) -> bool:
         return matches(predicate, type_, id_of(body), extract(type_, body), resolve, referrers)
 
     return judged
@@ -137,6 +153,11 @@ def known_parameters() -> frozenset[str]:
 
 def check_start(settings: Settings) -> None:
     """Raise :class:`RefusesToStart` unless these settings may be served."""
+    if settings.auth and settings.insecure_no_auth:
+        raise RefusesToStart("FHIR_AUTH and --insecure-no-auth exclude each other; leave one of them out.")
+    if settings.auth:
+        _check_base(settings)
+        return
     if not settings.insecure_no_auth:
         raise RefusesToStart(
             "This version has no authentication yet, so it does not start by itself. For development on this "
@@ -160,6 +181,17 @@ def _spare_the_collector() -> None:
     gc.set_threshold(50_000, 20, 100)
 
 
+def _check_base(settings: Settings) -> None:
+    """Raise unless tokens and passwords travel by https, or do not leave this machine."""
+    base = urlsplit(settings.public_base)
+    is_local = base.scheme == "http" and is_loopback(base.hostname or "") and is_loopback(settings.host)
+    if not (base.scheme == "https" and base.netloc and not base.query and not base.fragment) and not is_local:
+        raise RefusesToStart(
+            "Tokens and passwords must not travel in the clear: set FHIR_BASE_URL to the https address that "
+            "clients see (https://fhir.example.org/fhir), with a proxy that speaks TLS before this server."
+        )
+
+
 class App:
     """The ASGI application: opens the service at lifespan's start, answers, closes at lifespan's end."""
 
@@ -168,6 +200,7 @@ class App:
         self._parts = parts
         self._service: Service | None = None
         self._rest: Rest | None = None
+        self._door: Door | None = None
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         """Answer one ASGI scope: http, lifespan, or a websocket, which is refused."""
@@ -188,9 +221,16 @@ class App:
         service = self._service = await self._parts(self._settings)
         if service.jobs is not None:
             service.jobs.start()
-        self._rest = Rest(
-            self._settings, service.run, service.ready, known_parameters(), service.authenticate
-        )
+        run = service.run
+        if service.house is not None:
+            from fhir_server.smart.gate import Gate, Limited  # noqa: PLC0415 as in open_service
+
+            await service.house.open()
+            run = Limited(run, self._settings.client_rate)
+        self._rest = Rest(self._settings, run, service.ready, known_parameters(), service.authenticate)
+        self._door = self._rest
+        if service.house is not None:
+            self._door = Gate(service.house, self._rest, BASE_PATH)
         _spare_the_collector()
 
     async def stop(self) -> None:
@@ -200,13 +240,15 @@ class App:
             return
         if self._rest is not None and not await self._rest.drain(self._settings.shutdown_seconds):
             _LOG.warning("Some requests were still running when the time to shut down was over")
+        if service.house is not None:
+            await service.house.close()
         await service.close()
 
-    def _http(self) -> Rest:
-        if self._rest is None:
+    def _http(self) -> Door:
+        if self._door is None:
             # A server that sends requests before lifespan has started, or that has lifespan switched off.
-            self._rest = Rest(self._settings, _not_started, _not_ready)
-        return self._rest
+            self._door = Rest(self._settings, _not_started, _not_ready)
+        return self._door
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()

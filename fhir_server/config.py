@@ -68,7 +68,7 @@ class Settings(BaseSettings):
         2000, ge=0, description="Requests a second that one network address may send; 0 = any number."
     )
     login_rate: float = Field(
-        10, ge=0, description="Requests a second of one address to the authorization server; 0 = any number."
+        10, ge=0, description="Requests a second of one address to log-in and token pages; 0 = any number."
     )
     time_zone: Annotated[str, AfterValidator(_zone)] = Field(
         "Asia/Shanghai", description="IANA zone of dates that carry no zone of their own."

@@ -42,10 +42,7 @@ class Peek(NamedTuple):
 
 def peek(assertion: str) -> Peek | None:
     """Read an assertion without verifying it; None when it is no JWT with the members that are needed."""
-    parts = assertion.split(".")
-    if len(assertion) > _MAX_BYTES or len(parts) != 3:
-        return None
-    header, claims = _object(parts[0]), _object(parts[1])
+    header, claims = peek_parts(assertion)
     found = Peek(
         _text(claims, "sub"),
         _text(header, "kid"),
@@ -54,6 +51,14 @@ def peek(assertion: str) -> Peek | None:
         _text(claims, "jti"),
     )
     return found if found.client and found.kid and found.jti else None
+
+
+def peek_parts(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return header and claims of a JWT, nothing verified; both empty when it is none."""
+    parts = token.split(".")
+    if len(token) > _MAX_BYTES or len(parts) != 3:
+        return {}, {}
+    return _object(parts[0]), _object(parts[1])
 
 
 def key_for(jwks: dict[str, Any], seen: Peek) -> RSAKey | ECKey | None:

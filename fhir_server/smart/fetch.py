@@ -134,17 +134,25 @@ class Fetcher:
 
     async def json(self, url: str) -> Fetched:
         """GET a JSON object; Fault UNAVAILABLE when there is none to be had within :data:`SECONDS`."""
+        response, tree = await self._ask("GET", url)
+        return Fetched(tree, age_of(response.headers.get("cache-control", "")))
+
+    async def exchange(self, url: str, form: dict[str, str], basic: tuple[str, str] | None) -> dict[str, Any]:
+        """POST a form, with HTTP Basic if given, and return the JSON object that answers. Faults as json."""
+        _, tree = await self._ask("POST", url, data=form, auth=basic)
+        return tree
+
+    async def _ask(self, method: str, url: str, **more: Any) -> tuple[httpx.Response, dict[str, Any]]:
+        headers = {"accept": "application/json"}
         try:
             async with asyncio.timeout(SECONDS):
-                response = await self._client.get(url, headers={"accept": "application/json"})
-            if response.status_code != 200:
-                raise _unavailable()
+                response = await self._client.request(method, url, headers=headers, **more)
             tree = msgspec.json.decode(response.content)
         except (httpx.HTTPError, httpx.InvalidURL, TimeoutError, ValueError) as error:
             raise _unavailable() from error
-        if not isinstance(tree, dict):
+        if response.status_code != 200 or not isinstance(tree, dict):
             raise _unavailable()
-        return Fetched(tree, age_of(response.headers.get("cache-control", "")))
+        return response, tree
 
     async def close(self) -> None:
         """Close the connections."""

@@ -19,7 +19,7 @@ class Client(msgspec.Struct, frozen=True, omit_defaults=True):
     ``scope``: the most that it may be granted. ``secret``: digest of its secret. ``jwks`` or ``jwks_uri``:
     its public keys. ``organization``: ``Organization/1`` on whose behalf it acts. ``purposes``: codes of
     v3-PurposeOfUse that it may claim. ``introspects``: may ask about tokens of other clients. ``dynamic``:
-    it registered itself.
+    it registered itself. ``registration``: an id of this registration, by which its tokens are revoked.
     """
 
     id: str
@@ -36,6 +36,7 @@ class Client(msgspec.Struct, frozen=True, omit_defaults=True):
     purposes: tuple[str, ...] = ()
     introspects: bool = False
     dynamic: bool = False
+    registration: str = ""
 
 
 class User(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -110,7 +111,9 @@ class Flow(msgspec.Struct, frozen=True, omit_defaults=True):
     """An authorization request on its way through the pages; keyed by its id, which is no secret.
 
     ``browser``: digest of the cookie of the browser that began it; no other one may go on with it.
-    ``pending``: the account whose password was right and whose TOTP code is still to come.
+    ``pending``: the account whose password was right and whose TOTP code is still to come. ``must_be``: the
+    account that the EHR launched for. ``chosen_by``: the account that may open the patient of ``context``,
+    as ``fhir_user``.
     """
 
     browser: str
@@ -124,11 +127,11 @@ class Flow(msgspec.Struct, frozen=True, omit_defaults=True):
     max_age: int | None = None
     launch: str = ""
     context: Context = Context()
-    has_context: bool = False
+    must_be: str = ""
+    chosen_by: str = ""
     fhir_user: str = ""
     pending: str = ""
     began: int = 0
-    fresh: bool = False
 
 
 class Code(msgspec.Struct, frozen=True):
@@ -197,6 +200,7 @@ class Issuer(msgspec.Struct, frozen=True, omit_defaults=True):
     audience: str = ""
     scope: str = ""
     organization: str = ""
+    purposes: tuple[str, ...] = ()
 
 
 class External(msgspec.Struct, frozen=True):

@@ -59,7 +59,7 @@ class Tokens:
     ) -> str:
         """Sign an access token that ``access.bearer`` understands, good for ``seconds``.
 
-        Its jti begins with the id of its grant, so that one entry revokes all tokens of a grant.
+        Its jti begins with the id of its grant or client's registration: one entry revokes them all.
         """
         now = self.clock()
         claims: dict[str, Any] = {
@@ -69,7 +69,7 @@ class Tokens:
             "client_id": client.id,
             "iat": now // 1000,
             "exp": now // 1000 + seconds,
-            "jti": f"{grant.id}.{new_id()}" if grant else new_id(),
+            "jti": f"{grant.id if grant else client.registration}.{new_id()}",
             "scope": scope,
         }
         context = grant.context if grant else Context()
@@ -132,6 +132,5 @@ def context_members(context: Context) -> dict[str, Any]:
 
 
 def revocation_keys(jti: str) -> tuple[str, ...]:
-    """Return the keys under which a token with this jti may have been revoked: its own, its grant's."""
-    grant, point, _ = jti.partition(".")
-    return (jti, grant) if point else (jti,)
+    """Return the keys under which a token may have been revoked: its jti, its grant or registration."""
+    return (jti, jti.partition(".")[0])

@@ -55,7 +55,9 @@ class Passwords:
     """Hashes and checks passwords. ``cheap``: for tests alone, which hash hundreds."""
 
     def __init__(self, *, cheap: bool = False) -> None:
-        self._hasher = PasswordHasher(time_cost=1, memory_cost=8) if cheap else PasswordHasher()
+        self._hasher = (
+            PasswordHasher(time_cost=1, memory_cost=8, parallelism=1) if cheap else PasswordHasher()
+        )
         # What an unknown account is checked against, so that it takes as long as a known one.
         self._nobody = self._hasher.hash(new_secret())
 

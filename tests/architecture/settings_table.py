@@ -20,6 +20,9 @@ UNITS = {
     "default_count": "entries",
     "max_count": "entries",
     "max_includes": "resources",
+    "client_rate": "requests/s",
+    "address_rate": "requests/s",
+    "login_rate": "requests/s",
 }
 
 
