@@ -68,6 +68,10 @@ class Tools:
     extractor: Extractor
     clinical: Mapping[str, str]
 
+    def is_timed(self, type_: str) -> bool:
+        """Tell whether a type has a clinical date."""
+        return self.clinical.get(type_) is not None
+
 
 @dataclass(slots=True)
 class Batch:
@@ -197,7 +201,7 @@ class Batch:
             return _NO_ROWS
         values = self.tools.extractor(item.change.type, body)
         self._check_generation(values)
-        return rows_of(values, self.draft.allot_params(item.change.type, names_of(values)), self.tools.blind)
+        return self._rows(item.change.type, values)
 
     def _new_rows(self, item: SqlitePrepared) -> Rows:
         values = item.change.values
@@ -206,7 +210,11 @@ class Batch:
         self._check_generation(values)
         if item.rows is not None:
             return item.rows
-        return rows_of(values, self.draft.allot_params(item.change.type, names_of(values)), self.tools.blind)
+        return self._rows(item.change.type, values)
+
+    def _rows(self, type_: str, values: Values) -> Rows:
+        numbers = self.draft.allot_params(type_, names_of(values))
+        return rows_of(values, numbers, self.tools.blind, timed=self.tools.is_timed(type_))
 
     def _check_generation(self, values: Values) -> None:
         """Refuse values that another set of search parameters than the store's current one says."""

@@ -165,6 +165,13 @@ class Compiler:
             return _EMPTY
         return Sql("SELECT sk FROM head WHERE sk>=? AND sk<? AND state=0", type_range(number))
 
+    def undated(self, type_: str) -> Sql:
+        """Return the SELECT of the live resources of a type that lack its clinical date, by ``sk``."""
+        number = self.names.type_number(self.connection, type_)
+        if number is None:
+            return _EMPTY
+        return Sql("SELECT sk FROM undated WHERE sk>=? AND sk<?", type_range(number))
+
     def count_up_to(self, conjunct: Conjunct, limit: int) -> int:
         """Count the rows of a conjunct that can drive, up to ``limit``; not so far where each is dear."""
         if conjunct.size is not None:

@@ -82,7 +82,8 @@ class SqliteParameters:
             if values.generation != current:
                 raise Stale
             numbers = draft.allot_params(type_, names_of(values))
-            added += _add(connection, rows_of(values, numbers, self._tools.blind), sk)
+            rows = rows_of(values, numbers, self._tools.blind, timed=self._tools.is_timed(type_))
+            added += _add(connection, rows, sk)
         return draft, Rebuilt(found[-1][0] if len(found) == _STEP else None, len(found), added)
 
 
@@ -107,7 +108,7 @@ def _drop(p: int, connection: sqlite3.Connection) -> int:
                 " RETURNING sk",
                 (twin, _DROPPED),
             ).fetchall()
-            for other in BY_RESOURCE:
+            for other in ("own", "element"):
                 statement = f"DELETE FROM {other} WHERE sk=? AND p IN (?, ?)"
                 connection.executemany(statement, [(sk, p, p | 1) for (sk,) in gone])
     connection.execute("DELETE FROM unit WHERE p=?", (p,))

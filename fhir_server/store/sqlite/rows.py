@@ -35,14 +35,16 @@ COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
     "own": ("sk", "p", "a", "b"),
     "composite": ("p", "c", "k", "u", "a", "b", "z", "s", "sk", "n"),
     "element": ("sk", "p", "c", "k", "u", "a", "b", "z", "s", "n"),
+    "undated": ("sk",),
 }
 """The index tables. ``token`` holds codes, URIs, words and the cells of positions. ``own`` holds references
 (a: target), dates, numbers and quantities (a: lo, b: hi) by resource: it tests and sorts a candidate that
 another index found, and leads from a resource to its targets. ``composite`` and ``element`` hold the same
-rows, by value and by resource (see ``elements``).
+rows, by value and by resource (see ``elements``). ``undated`` lists the resources that lack their type's
+clinical date: an ascending sort begins with them, and they are few.
 """
 
-BY_RESOURCE: Final = frozenset({"own", "element"})
+BY_RESOURCE: Final = frozenset({"own", "element", "undated"})
 """The tables whose key begins with ``sk``."""
 
 
@@ -59,6 +61,7 @@ class Rows:
     own: set[Row] = field(default_factory=set)
     composite: set[Row] = field(default_factory=set)
     element: set[Row] = field(default_factory=set)
+    undated: set[Row] = field(default_factory=set)
 
     def minus(self, other: Rows) -> Rows:
         """Return the rows that ``other`` lacks."""
@@ -93,14 +96,19 @@ def names_of(values: Values) -> set[str]:
     return {row[0] for kind in kinds for row in kind}
 
 
-def rows_of(values: Values, numbers: Mapping[str, int], blind: BlindIndex) -> Rows:
-    """Compute the index rows; raises ``KeyError`` or ``Unallotted`` for a parameter without a number."""
+def rows_of(values: Values, numbers: Mapping[str, int], blind: BlindIndex, *, timed: bool) -> Rows:
+    """Compute the index rows; ``timed``: the type has a clinical date.
+
+    Raises ``Unallotted`` for a parameter without a number.
+    """
     code, system, target, prefix = blind.code, blind.system, blind.target, blind.prefix
     rows = Rows(token={(numbers[p], code(c), system(s)) for p, s, c in values.tokens})
     if values.uris:
         blank = system("")
         rows.token.update((numbers[p], code(uri), blank) for p, uri in values.uris)
     when = NO_DATE if values.clinical is None else values.clinical
+    if timed and values.clinical is None:
+        rows.undated.add(())
     for param, to in values.references:
         number, digest = numbers[param], target(to)
         rows.ref.add((number, digest, when))

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from fhir_server.faults import Fault, Kind
+from fhir_server.search.parameters import CLINICAL_DATE
 
 SEQUENCE_BITS = 40
 LIVE, DELETED = 0, 1
@@ -100,11 +101,25 @@ def _add_composites(connection: sqlite3.Connection) -> None:
     )
 
 
+def _add_undated(connection: sqlite3.Connection) -> None:
+    connection.execute("CREATE TABLE undated(sk INTEGER PRIMARY KEY)")
+    params = dict(connection.execute("SELECT name, p FROM param"))
+    for number, type_ in connection.execute("SELECT t, name FROM type").fetchall():
+        if type_ in CLINICAL_DATE:
+            p = params.get(f"{type_}.{CLINICAL_DATE[type_]}")
+            connection.execute(
+                "INSERT INTO undated SELECT sk FROM head h WHERE sk>=? AND sk<? AND state=?"
+                " AND NOT EXISTS (SELECT 1 FROM own WHERE sk=h.sk AND p=?)",
+                (number << SEQUENCE_BITS, (number + 1) << SEQUENCE_BITS, LIVE, p),
+            )
+
+
 MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     _create,
     _add_jobs,
     _add_state,
     _add_composites,
+    _add_undated,
 )
 """Step n leads from schema version n to n + 1. Steps are never edited once released; new ones follow."""
 

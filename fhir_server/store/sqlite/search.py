@@ -90,7 +90,13 @@ class Searcher:
             if candidates < many and driver.rows is not None:
                 tests = (*driven.tests, as_set(driver))
             steps = _STEPS
-        found = by_date_index(self.compiler, query.type, tests, p, replace(walk, steps=steps))
+        found = by_date_index(
+            self.compiler,
+            query.type,
+            tests,
+            p,
+            replace(walk, steps=steps, is_clinical=self.clinical.get(query.type) == query.sort[0].param),
+        )
         if found is None:
             # The candidates lie far away in the order of the date.
             return self._by_keys(query, driven, walk)
@@ -105,7 +111,7 @@ class Searcher:
     def total(self, type_: str, where: Predicate) -> int:
         """Count all matches of ``where``."""
         rows = self.compiler.rows(type_, where)
-        statement = f"SELECT count(*) FROM (SELECT DISTINCT sk FROM ({rows.text}))"
+        statement = f"SELECT count(DISTINCT sk) FROM ({rows.text})"
         found: int = self.compiler.connection.execute(statement, rows.args).fetchone()[0]
         return found
 

@@ -12,11 +12,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from fhir_server.crypto.blind import BlindIndex
 from fhir_server.faults import Fault
-from fhir_server.store.sqlite.functions import Extractor
+from fhir_server.store.sqlite.batch import Tools
 from fhir_server.store.sqlite.names import Names, Unallotted
-from fhir_server.store.sqlite.records import Opener, id_of
+from fhir_server.store.sqlite.records import id_of
 from fhir_server.store.sqlite.rows import COLUMNS, Row, rows_of, with_sk
 from fhir_server.store.sqlite.schema import LIVE
 
@@ -31,9 +30,7 @@ _Bucket = tuple[str, int]
 class _Inspection:
     connection: sqlite3.Connection
     names: Names
-    opener: Opener
-    extractor: Extractor
-    blind: BlindIndex
+    tools: Tools
     findings: list[str] = field(default_factory=list)
 
     def run(self) -> list[str]:
@@ -81,8 +78,8 @@ class _Inspection:
                 continue
             type_ = self.names.type_name(self.connection, sk)
             try:
-                body = self.opener.body(type_, digest, version, payload)
-                if self.blind.target(f"{type_}/{id_of(type_, body)}") != digest:
+                body = self.tools.opener.body(type_, digest, version, payload)
+                if self.tools.blind.target(f"{type_}/{id_of(type_, body)}") != digest:
                     raise ValueError  # noqa: TRY301 - one handler says it for both
             except (Fault, ValueError):
                 if buckets is None:
@@ -92,9 +89,10 @@ class _Inspection:
                 yield from self._rows(type_, body, sk)
 
     def _rows(self, type_: str, body: bytes, sk: int) -> Iterator[tuple[str, Row]]:
-        values = self.extractor(type_, body)
+        values = self.tools.extractor(type_, body)
         try:
-            rows = rows_of(values, self.names.params(type_), self.blind)
+            timed = self.tools.is_timed(type_)
+            rows = rows_of(values, self.names.params(type_), self.tools.blind, timed=timed)
         except Unallotted as missing:
             self.findings.append(
                 f"The index lacks {type_}.{missing}: it was added after the store was filled."
@@ -131,9 +129,7 @@ def _add(sums: dict[_Bucket, int], table: str, row: Row, sign: int) -> None:
     sums[bucket] = (sums[bucket] + sign * hash(row)) & _MASK
 
 
-def inspect(
-    connection: sqlite3.Connection, names: Names, opener: Opener, extractor: Extractor, blind: BlindIndex
-) -> list[str]:
+def inspect(connection: sqlite3.Connection, names: Names, tools: Tools) -> list[str]:
     """Return what is wrong with the store, a sentence each, without personal data; [] = sound."""
     names.load(connection)
-    return _Inspection(connection, names, opener, extractor, blind).run()
+    return _Inspection(connection, names, tools).run()

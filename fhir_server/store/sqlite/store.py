@@ -245,7 +245,8 @@ class SqliteStore:
         rows = None
         if change.values is not None:
             with contextlib.suppress(Unallotted):
-                rows = rows_of(change.values, self._names.params(change.type), self._tools.blind)
+                numbers, timed = self._names.params(change.type), self._tools.is_timed(change.type)
+                rows = rows_of(change.values, numbers, self._tools.blind, timed=timed)
         return SqlitePrepared(change, digest, seal(self._tools.envelope, change, digest), rows)
 
     async def commit(self, prepared: Sequence[Prepared], conditions: Sequence[Condition] = ()) -> None:
@@ -295,7 +296,7 @@ class SqliteStore:
 
         def work(session: Session) -> list[str]:
             connection = session.connection
-            found = inspect(connection, self._names, tools.opener, tools.extractor, tools.blind)
+            found = inspect(connection, self._names, tools)
             return [*found, *state_seals.damage(connection, tools.envelope)]
 
         return await self._readers.run(work, quick=False, seconds=_UNLIMITED)

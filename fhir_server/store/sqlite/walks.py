@@ -20,13 +20,15 @@ Match = tuple[int, tuple[SortKey, ...]]
 
 _BEYOND_ALL: Final = 2**63 - 1
 _NEVER_MISSING: Final = "_lastUpdated"
+_WITHOUT: Final = "NOT EXISTS (SELECT 1 FROM own WHERE own.sk=l.sk AND p=?)"
 
 
 @dataclass(frozen=True, slots=True)
 class Walk:
     """How a page is walked: back from ``start``, or forth; None = from the end that the walk begins at.
 
-    ``steps``: rows of an index that are looked at at most; None = all.
+    ``steps``: rows of an index that are looked at at most; None = all. ``is_clinical``: the sort is by the
+    type's clinical date.
     """
 
     sorts: tuple[Sort, ...]
@@ -34,6 +36,7 @@ class Walk:
     wanted: int
     back: bool
     steps: int | None = None
+    is_clinical: bool = False
 
     @classmethod
     def of(cls, query: Query) -> Walk:
@@ -178,11 +181,12 @@ class _DateIndex:
             return []  # something is asked of the date itself
         word, sign = self.walk.words(down=self.walk.sorts[0].descending)
         after = Sql(f"sk{sign}?", (start.tie,)) if start else TRUE
-        listing = self.compiler.listing(self.type)
+        listing, lacks = self.compiler.listing(self.type), Sql(_WITHOUT, (self.p,))
+        if self.walk.is_clinical:
+            listing, lacks = self.compiler.undated(self.type), TRUE
         without = Sql(
-            f"SELECT sk FROM ({listing.text}) l WHERE {after.text} AND NOT EXISTS"
-            f" (SELECT 1 FROM own WHERE own.sk=l.sk AND p=?) ORDER BY sk {word}",
-            (*listing.args, *after.args, self.p),
+            f"SELECT sk FROM ({listing.text}) l WHERE {after.text} AND {lacks.text} ORDER BY sk {word}",
+            (*listing.args, *after.args, *lacks.args),
         )
         if self.walk.steps is not None:
             without = Sql(f"{without.text} LIMIT ?", (*without.args, self.walk.steps))
