@@ -40,7 +40,7 @@ class Concept:
 
 
 class CodeSystem:
-    """The concepts of a CodeSystem resource. A parent is what a concept stands in, or what a property names."""
+    """The concepts of a CodeSystem resource. A parent is what a concept stands in, or a property names."""
 
     def __init__(self, tree: dict[str, Any]) -> None:
         self.url: str = tree["url"]

@@ -5,7 +5,7 @@ https://hl7.org/fhir/R4/references.html#canonical
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 from fhir_server.faults import Fault, Kind
@@ -65,15 +65,6 @@ class Library:
         self._systems[canonical] = CodeSystem(tree)
         return self._systems[canonical]
 
-    def lacks(self, needed: Iterable[Canonical]) -> frozenset[Canonical]:
-        """Return which of the resources are not at hand."""
-        return frozenset(
-            (type_, canonical)
-            for type_, canonical in needed
-            if (type_, canonical) not in self._trees
-            and not (type_ == "ValueSet" and _of_r4(canonical) is not None)
-        )
-
 
 def _of_r4(canonical: str) -> Tree | None:
     """Return one of R4's enumerable value sets, as a ValueSet of listed codes."""
@@ -86,27 +77,6 @@ def _of_r4(canonical: str) -> Tree | None:
         for system, codes in systems.items()
     ]
     return {"resourceType": "ValueSet", "url": url, "compose": {"include": include}}
-
-
-def requires(tree: Tree) -> frozenset[Canonical]:
-    """Return the value sets that a value set is built on, and the code systems whose content it takes.
-
-    A component that lists its codes needs no code system.
-    """
-    needed: set[Canonical] = set()
-    for part in _components(tree):
-        needed.update(("ValueSet", each) for each in texts(part.get("valueSet")))
-        system = part.get("system")
-        if isinstance(system, str) and not part.get("concept"):
-            needed.add(("CodeSystem", versioned(system, part.get("version"))))
-    return frozenset(needed)
-
-
-def _components(tree: Tree) -> Iterator[Tree]:
-    compose = tree.get("compose")
-    if isinstance(compose, dict):
-        for key in ("include", "exclude"):
-            yield from trees(compose.get(key))
 
 
 def versioned(url: str, version: Any) -> str:

@@ -20,7 +20,7 @@ _STEPS = 10_000_000
 """Steps of backtracking in the worst case, about a second."""
 
 _PIECE = re.compile(
-    r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|(?P<open>\((?:\?[:=!<P][^)>]*>?)?)|(?P<close>\))"
+    r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|(?P<open>\((?:\?(?:P<\w+>|<[=!]|[:=!]))?)|(?P<close>\))"
     r"|(?P<choice>[|?])|(?P<repeat>[*+]|\{\d*,?\d*\})\??|.",
     re.DOTALL,
 )
