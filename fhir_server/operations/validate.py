@@ -13,6 +13,7 @@ from fhir_server.operations.arguments import parts, simple, single
 from fhir_server.resources.codec import decode
 from fhir_server.resources.outcome import outcome
 from fhir_server.resources.types import RESOURCE_TYPES
+from fhir_server.search.custom import problems
 from fhir_server.search.parameters import parameters
 from fhir_server.search.predicate import ReferenceIs, Where
 from fhir_server.search.query import Query
@@ -34,6 +35,8 @@ async def run(context: Context) -> Reply:
         return _reply(await _deletable(context))
     tree = await _subject(context)
     issues = validate(tree)
+    if tree.get("resourceType") == "SearchParameter" and not any(i.severity == "error" for i in issues):
+        issues += problems(tree)
     issues += _profile(arguments.get("profile"), context.type)
     if tree.get("resourceType") != context.type:
         issues.append(

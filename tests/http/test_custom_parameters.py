@@ -10,12 +10,13 @@ from typing import Any
 import httpx
 import pytest
 
+from fhir_server.app import create_app
 from fhir_server.resources.codec import decode
 from fhir_server.search import custom
 from fhir_server.search.visibility import Visibility
 from fhir_server.store.api import Store
 from tests.http.samples import unique
-from tests.http.server import Server, Tree, load, refused
+from tests.http.server import BASE, Server, Tree, load, matches, refused
 
 RACE = "http://hospital.example.org/fhir/StructureDefinition/ethnic-group"
 
@@ -121,6 +122,29 @@ def test_it_is_still_active_after_a_restart(serve: Callable[..., Server]) -> Non
     server.start()
 
     assert server.find("Patient?ethnic-group=HA") == [found]
+
+
+def test_another_process_notices_the_activation_and_writes_by_it(serve: Callable[..., Server]) -> None:
+    server = serve()
+    old = server.create(person("HA"))["id"]
+    server.create(definition())
+    other = create_app(server._settings)
+    server._runner.run(other.start())
+    client = httpx.AsyncClient(transport=httpx.ASGITransport(other), base_url=f"{BASE}/", timeout=60)
+    try:
+        ask = client.get("Patient?ethnic-group=HA")
+        assert server._runner.run(ask).status_code == 400
+        reindexed(server)
+
+        made = server._runner.run(client.post("Patient", json=person("HA")))
+        assert made.status_code == 201
+
+        found = matches(load(server._runner.run(client.get("Patient?ethnic-group=HA"))))
+        assert sorted(found) == sorted([old, load(made)["id"]])
+        assert sorted(server.find("Patient?ethnic-group=HA")) == sorted(found)
+    finally:
+        server._runner.run(client.aclose())
+        server._runner.run(other.stop())
 
 
 def test_a_changed_definition_is_built_anew(serve: Callable[..., Server]) -> None:
@@ -255,6 +279,8 @@ def test_a_definition_that_cannot_be_searched_by_is_refused(
     answer = server.post("SearchParameter", tree)
 
     refused(answer, 422, "business-rule", f"SearchParameter.{element}")
+    [told] = load(server.post("SearchParameter/$validate", tree))["issue"]
+    assert told["expression"] == [f"SearchParameter.{element}"]
 
 
 @pytest.mark.parametrize(

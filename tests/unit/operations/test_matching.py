@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date
 from typing import Any
 
@@ -11,7 +12,8 @@ from hypothesis import strategies as st
 
 from fhir_server.operations.matching.candidates import slips_of
 from fhir_server.operations.matching.features import features, is_id_number, phone
-from fhir_server.operations.matching.score import is_slip, likeness
+from fhir_server.operations.matching.score import WEIGHTS, is_slip, likeness
+from tests.architecture.sizes import ROOT
 
 NAMES = st.sampled_from(
     [
@@ -127,3 +129,10 @@ def test_names_agree_by_sound_and_in_either_order(said: str) -> None:
 
     assert likeness(written, spoken).grade in {"possible", "probable"}
     assert likeness(written, features({**birth, "name": [{"text": "李娜"}]})).grade == "certainly-not"
+
+
+def test_the_weights_on_the_page_are_the_weights() -> None:
+    page = (ROOT / "docs/search.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| ([^|]+) \| (-?\d+) \|$", page, re.MULTILINE))
+
+    assert rows == {name: f"{weight:g}" for name, weight in WEIGHTS.items()}
