@@ -29,6 +29,7 @@ from fhir_server.search.predicate import (
     NumberIs,
     Predicate,
     StringContains,
+    StringEnds,
     StringStarts,
     Together,
     TokenIn,
@@ -367,7 +368,7 @@ def _joined(items: Sequence[Predicate]) -> list[Predicate]:
 def _is_dear(predicate: Predicate) -> bool:
     """Tell whether listing what satisfies the predicate opens resources, whatever drives."""
     match predicate:
-        case Where(_, StringContains() | Near()):
+        case Where(_, StringContains() | StringEnds() | Near()):
             return True
         case Where(_, StringStarts(text)):
             return len(text) > PREFIX_CHARACTERS

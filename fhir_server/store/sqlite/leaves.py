@@ -17,6 +17,7 @@ from fhir_server.search.predicate import (
     QuantityIs,
     ReferenceIs,
     StringContains,
+    StringEnds,
     StringIs,
     StringStarts,
     Test,
@@ -109,6 +110,10 @@ def leaf(test: Test, field: Field, kit: Kit) -> Conjunct:  # noqa: C901, PLR0911
             return _starts(fold(text), field, kit)
         case StringContains(text):
             return _contains(text, field, kit)
+        case StringEnds(text, whole):
+            wider = _starts(text, field, kit) if whole else _contains(text, field, kit)
+            assert wider.rows is not None  # both list their rows
+            return _then_opened(wider.rows(), field, test, kit)
         case ReferenceIs(targets):
             return _reference(field, [blind.target(target) for target in dict.fromkeys(targets)])
         case QuantityIs():
