@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from fhir_server.config import Settings
 from fhir_server.faults import Fault, Kind
-from fhir_server.rest.asgi import Authenticate, Ready, Rest, Run, Send
+from fhir_server.rest.asgi import Authenticate, Ready, Refused, Rest, Run, Send
 from fhir_server.rest.base import is_loopback
 from fhir_server.rest.limits import Receive
 from fhir_server.rest.logs import configure_logging
@@ -24,6 +24,7 @@ from fhir_server.rest.observe import RESULT_PARAMETERS
 from fhir_server.rest.routes import BASE_PATH
 
 if TYPE_CHECKING:
+    from fhir_server.audit.opening import Audit
     from fhir_server.jobs.runner import JobRunner
     from fhir_server.search.match import Referrers, Resolve
     from fhir_server.search.predicate import Predicate
@@ -55,7 +56,8 @@ class Service:
     ``run`` carries out one interaction; ``ready`` says whether the store can answer now; ``close`` finishes
     writes under way and releases the files. ``jobs`` carries out background work once it is started.
     ``authenticate`` says who sends a request; without it only a development server answers. ``house``: the
-    authorization server, when there is one.
+    authorization server, when there is one. ``audit`` is told of every access; ``refused`` records a request
+    that was refused before it came to ``run``.
     """
 
     run: Run
@@ -65,6 +67,8 @@ class Service:
     jobs: JobRunner | None = None
     authenticate: Authenticate | None = None
     house: House | None = None
+    audit: Audit | None = None
+    refused: Refused | None = None
 
 
 Door = Callable[[dict[str, Any], Receive, Send], Awaitable[None]]
@@ -80,6 +84,7 @@ async def open_service(settings: Settings) -> Service:
     Faults and exceptions of key ring and store pass: each says in a sentence what is wrong with key or file.
     """
     # Imported here, so that a refusal to start does not wait for the whole server to load.
+    from fhir_server.audit.opening import open_audit  # noqa: PLC0415
     from fhir_server.crypto.keys import KeyRing  # noqa: PLC0415
     from fhir_server.interactions.context import Services  # noqa: PLC0415
     from fhir_server.interactions.known import Known  # noqa: PLC0415
@@ -103,14 +108,43 @@ async def open_service(settings: Settings) -> Service:
     )
     known = Known(store, extractor)
     await known.refresh()
-    services = Services(store, settings, extractor, page_key(ring.index_key), OPERATIONS, known)
+    # AuditEvents are indexed by the parameters of R4 alone: the log is older than any custom parameter.
+    plain = Extractor(settings.zone, settings.base_url)
+    audit = open_audit(
+        settings.data,
+        settings.key_folder,
+        suite=ring.suite.name,
+        records=store,
+        open_store=lambda folder, keys: SqliteStore.open(
+            folder,
+            keys,
+            extractor=plain.from_body,
+            matcher=judge(plain.from_body),
+            clinical=CLINICAL_DATE,
+            options=Options(search_seconds=settings.search_seconds),
+        ),
+        extract=plain.extract,
+        failure=settings.audit_failure,
+        base_url=settings.base_url,
+    )
+    services = Services(audit.store, settings, extractor, page_key(ring.index_key), OPERATIONS, known)
+    runner = Runner(services, audit.recorder)
     jobs = JobRunner(store.jobs, {reindex.KIND: reindex.Reindex(store, known)})
 
     async def close() -> None:
         await jobs.close()
+        await audit.close()
         await store.close()
 
-    service = Service(run=Runner(services).run, ready=store.ready, close=close, store=store, jobs=jobs)
+    service = Service(
+        run=runner.run,
+        ready=store.ready,
+        close=close,
+        store=store,
+        jobs=jobs,
+        audit=audit,
+        refused=runner.refused,
+    )
     return _with_house(service, settings, store.state) if settings.auth else service
 
 
@@ -221,13 +255,16 @@ class App:
         service = self._service = await self._parts(self._settings)
         if service.jobs is not None:
             service.jobs.start()
+        if service.audit is not None:
+            service.audit.start()
         run = service.run
         if service.house is not None:
             from fhir_server.smart.gate import Gate, Limited  # noqa: PLC0415 as in open_service
 
             await service.house.open()
             run = Limited(run, self._settings.client_rate)
-        self._rest = Rest(self._settings, run, service.ready, known_parameters(), service.authenticate)
+        known = known_parameters()
+        self._rest = Rest(self._settings, run, service.ready, known, service.authenticate, service.refused)
         self._door = self._rest
         if service.house is not None:
             self._door = Gate(service.house, self._rest, BASE_PATH)

@@ -95,6 +95,13 @@ class Settings(BaseSettings):
     referential_integrity: bool = Field(
         False, description="Refuse to delete a resource that another one refers to (409)."
     )
+    audit_failure: Literal["refuse", "continue"] = Field(
+        "refuse",
+        description="When the audit log cannot be written: refuse the request, or continue with an alarm.",
+    )
+    audit_retention_days: int = Field(
+        3650, ge=180, description="Days that audit entries are kept before `audit prune` may remove them."
+    )
     shutdown_seconds: int = Field(
         10, ge=1, description="Seconds that running requests get to finish when the server is told to stop."
     )

@@ -7,6 +7,7 @@ import sys
 
 import typer
 
+from fhir_server.cli.audit import audit
 from fhir_server.cli.check import check
 from fhir_server.cli.demo import demo
 from fhir_server.cli.info import info
@@ -28,6 +29,7 @@ app = typer.Typer(
 for command in (init, serve, load, demo, info, check, reindex):
     app.command()(command)
 app.add_typer(keys, name="keys")
+app.add_typer(audit, name="audit")
 
 
 def main() -> None:

@@ -9,6 +9,7 @@ from functools import lru_cache
 from importlib.metadata import version
 from typing import Any
 
+from fhir_server.audit.store import AUDIT
 from fhir_server.clock import instant
 from fhir_server.faults import Fault, Kind
 from fhir_server.interactions.context import Context, Operation
@@ -28,6 +29,8 @@ TYPE_INTERACTIONS = (
     "create",
     "search-type",
 )
+AUDIT_INTERACTIONS = ("read", "vread", "history-instance", "history-type", "search-type")
+"""AuditEvents are made by the server alone."""
 SYSTEM_INTERACTIONS = ("transaction", "batch", "history-system", "search-system")
 PATCH_FORMATS = ("application/json-patch+json", "application/fhir+json", "application/fhir+xml")
 _RELEASED = instant(1_795_305_600_000)
@@ -84,17 +87,18 @@ def _resource(
         for each in operations
         if each.levels & {"type", "instance"} and ("*" in each.types or name in each.types)
     ]
+    served_interactions = AUDIT_INTERACTIONS if name == AUDIT else TYPE_INTERACTIONS
     return {
         "type": name,
         "profile": f"http://hl7.org/fhir/StructureDefinition/{name}",
-        "interaction": [{"code": code} for code in TYPE_INTERACTIONS],
+        "interaction": [{"code": code} for code in served_interactions],
         "versioning": "versioned-update",
         "readHistory": True,
-        "updateCreate": True,
-        "conditionalCreate": True,
+        "updateCreate": name != AUDIT,
+        "conditionalCreate": name != AUDIT,
         "conditionalRead": "full-support",
-        "conditionalUpdate": True,
-        "conditionalDelete": "single",
+        "conditionalUpdate": name != AUDIT,
+        "conditionalDelete": "single" if name != AUDIT else "not-supported",
         "referencePolicy": ["literal", "logical", *(["enforced"] if integrity else [])],
         "searchInclude": [f"{name}:{code}" for code in references] or ["*"],
         "searchParam": [_parameter(each) for each in served],

@@ -7,13 +7,18 @@ to the store.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 
 from fhir_server.access.actor import Actor
 from fhir_server.access.bearer import unauthorized
 from fhir_server.access.decide import DEVELOPMENT, NOBODY
 from fhir_server.access.decider import Decider
+from fhir_server.audit.recorder import Recorder
+from fhir_server.audit.store import AUDIT, unwritable
+from fhir_server.audit.trail import begin
 from fhir_server.faults import Fault, Kind
 from fhir_server.interactions import batch, capabilities, create, delete, history, patch, read, search, update
+from fhir_server.interactions.account import WRITES, Account
 from fhir_server.interactions.context import Context, Level, Operation, Services
 from fhir_server.interactions.request import Reply, Request
 from fhir_server.interactions.rights import admit
@@ -39,6 +44,9 @@ INTERACTIONS: Mapping[str, Handler] = {
 """The interactions that are served; the CapabilityStatement claims these and no others."""
 
 
+_UNRECORDED = frozenset({"capabilities"})
+"""What is open to everybody and tells nothing of anybody."""
+
 _WITHOUT_PARAMETERS = frozenset({"read", "vread"})
 """Interactions that neither search nor index, and are too quick to look for new search parameters."""
 
@@ -46,14 +54,49 @@ _WITHOUT_PARAMETERS = frozenset({"read", "vread"})
 class Runner:
     """Decides on and runs interactions against the services of one server."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, recorder: Recorder | None = None) -> None:
         self.services = services
+        self._recorder = recorder
         self._decider = Decider(services.store, services.settings.zone)
 
     async def run(self, request: Request) -> Reply:
-        """Run one interaction; refusals are Faults. Rights are decided first."""
-        decision = await self._decider.decide(self._actor(request))
-        context = Context(self.services, request, decision, self.run)
+        """Run one interaction; refusals are Faults. Whatever became of it is recorded before it is told."""
+        if self._recorder is None or request.name in _UNRECORDED:
+            return await self._run(Account(request))
+        account = Account(request)
+        outer = begin(None)
+        try:
+            reply = await self._run(account)
+        except Fault as fault:
+            await self._recorder.record(account.refused(fault))
+            raise
+        except BaseException:
+            # Nobody waits any more for this answer, or it says only that something went wrong.
+            self._recorder.leave(account.failed("The request was not answered."))
+            raise
+        finally:
+            begin(outer)
+        await self._recorder.record(account.answered(reply))
+        return reply
+
+    async def refused(self, request: Request, fault: Fault) -> None:
+        """Record a request that was refused before it came here, by whom if that is known."""
+        if self._recorder is None or request.name in _UNRECORDED:
+            return
+        account = Account(request)
+        with suppress(Fault):
+            account.actor = self._actor(request)
+        await self._recorder.record(account.refused(fault))
+
+    async def _run(self, account: Account) -> Reply:
+        """Decide, then carry out; what the decision itself looks up is no access of the caller's."""
+        request = account.request
+        account.actor = self._actor(request)
+        account.decision = await self._decider.decide(account.actor)
+        context = Context(self.services, request, account.decision, self.run)
+        begin(account.trail)
+        if request.type == AUDIT and request.name in WRITES:
+            raise unwritable()
         admit(context.decision, request, context.right)
         if request.name not in _WITHOUT_PARAMETERS:
             await self.services.known.refresh()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from fhir_server.audit.store import AUDIT
 from fhir_server.faults import Fault, Kind
 from fhir_server.interactions.context import Context, Operation
 from fhir_server.interactions.include import included
@@ -85,7 +86,8 @@ async def run(context: Context) -> Reply:
 
 def _wanted(context: Context, arguments: dict[str, str]) -> _Wanted:
     zone = context.settings.zone
-    types = ("Patient", *sorted(compartments()["Patient"].keys() - {"Patient"}))
+    # Who looked at a record is no part of it: AuditEvents have a scope and searches of their own.
+    types = ("Patient", *sorted(compartments()["Patient"].keys() - {"Patient", AUDIT}))
     if "_type" in arguments:
         asked = {name.strip() for name in arguments["_type"].split(",")}
         if unknown := sorted(asked - RESOURCE_TYPES):

@@ -34,7 +34,7 @@ from fhir_server.rest.intake import (
 from fhir_server.rest.limits import Disconnected, Message, Receive, read_body
 from fhir_server.rest.negotiate import accepts_gzip
 from fhir_server.rest.observe import RESULT_PARAMETERS, Exchange, Observer
-from fhir_server.rest.percent import parse_query
+from fhir_server.rest.percent import Pairs, parse_query
 from fhir_server.rest.probes import PATHS, Probes
 from fhir_server.rest.respond import (
     Messages,
@@ -55,6 +55,8 @@ Ready = Callable[[], Awaitable[bool]]
 Send = Callable[[Message], Awaitable[None]]
 Authenticate = Callable[[bytes | None, bytes | None], Awaitable[Actor]]
 """The headers Authorization and X-Purpose-Of-Use become who asks; Fault UNAUTHORIZED when they do not."""
+Refused = Callable[[Request, Fault], Awaitable[None]]
+"""Records a request that was refused before it could be run; raises a Fault when it cannot."""
 
 _LOG = logging.getLogger("fhir_server.rest")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -83,7 +85,7 @@ class Rest:
 
     ``run`` is the one door to the interactions; ``ready`` says whether the store can answer now;
     ``known_parameters``: names of search parameters that the log may show. ``authenticate``: who asks;
-    without it requests are nobody's, and it is the runner that refuses them.
+    without it requests are nobody's, and it is the runner that refuses them. ``refused``: see Refused.
     """
 
     def __init__(
@@ -93,10 +95,12 @@ class Rest:
         ready: Ready,
         known_parameters: frozenset[str] = RESULT_PARAMETERS,
         authenticate: Authenticate | None = None,
+        refused: Refused | None = None,
     ) -> None:
         self._settings = settings
         self._run = run
         self._authenticate = authenticate
+        self._refused = refused
         self._seconds = settings.request_seconds
         self._base = settings.base_url.rstrip("/")
         self._observer = Observer(known_parameters)
@@ -209,16 +213,24 @@ class Rest:
             call.fields.get(b"host", b""),
             loopback_only=self._settings.insecure_no_auth,
         )
-        # Before the body is read: nobody's megabytes are not worth parsing.
-        actor = None if target.name in _PUBLIC else await self._actor(call)
-        origin = Origin(call.base, call.exchange.request_id, _address(call.scope), actor)
-        if method not in METHODS_WITH_BODY:
-            return await self._run(request_of(target, method, call.fields, parameters, origin))
-        body = await self._body(call, target)
-        if body.form:
-            pairs = call.exchange.query = pairs + body.form
-            call.how, parameters = presentation(call.fields, pairs)
-        return await self._run(request_of(target, method, call.fields, parameters, origin, body))
+        origin = Origin(call.base, call.exchange.request_id, _address(call.scope))
+        try:
+            # Before the body is read: nobody's megabytes are not worth parsing.
+            if target.name not in _PUBLIC:
+                origin = origin._replace(actor=await self._actor(call))
+            if method not in METHODS_WITH_BODY:
+                request = request_of(target, method, call.fields, parameters, origin)
+            else:
+                body = await self._body(call, target)
+                if body.form:
+                    pairs = call.exchange.query = pairs + body.form
+                    call.how, parameters = presentation(call.fields, pairs)
+                request = request_of(target, method, call.fields, parameters, origin, body)
+        except Fault as fault:
+            if self._refused is not None:
+                await self._refused(_attempt(target, method, parameters, origin), fault)
+            raise
+        return await self._run(request)
 
     async def _actor(self, call: _Call) -> Actor | None:
         if self._authenticate is None:
@@ -240,6 +252,23 @@ def _path(scope: dict[str, Any]) -> str:
     if raw is None:
         return quote(scope["path"])
     return raw.decode("latin-1")
+
+
+def _attempt(target: Target, method: str, parameters: Pairs, origin: Origin) -> Request:
+    """Return what is known of a request that could not be read, or whose sender was not accepted."""
+    return Request(
+        name=target.name,
+        type=target.type,
+        id=target.id,
+        operation=target.operation,
+        method=method,
+        parameters=parameters,
+        base=origin.base,
+        request_id=origin.request_id,
+        address=origin.address,
+        compartment=target.compartment,
+        actor=origin.actor,
+    )
 
 
 def _address(scope: dict[str, Any]) -> str:

@@ -17,6 +17,7 @@ UNITS = {
     "workers": "processes",
     "max_entries": "entries",
     "max_depth": "levels",
+    "audit_retention_days": "days",
     "default_count": "entries",
     "max_count": "entries",
     "max_includes": "resources",

@@ -1,0 +1,229 @@
+"""The indexer: reads the log and stores its AuditEvents where they can be searched.
+
+The log is the truth and the index a view of it: it may be deleted at any time and is made anew. Of all
+processes that share a data folder one indexes, whichever holds the lock. It works little while requests
+come in (:data:`SHARE`) and as fast as it can when none do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import logging
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from fhir_server.audit.chain import Broken
+from fhir_server.audit.entry import Entry, Undecodable
+from fhir_server.audit.events import Origin, audit_events, id_of
+from fhir_server.audit.keys import AuditKeys, replace_file
+from fhir_server.audit.segment import BadSegment, Reading, Segment, chain_folders, segments
+from fhir_server.clock import instant
+from fhir_server.faults import Fault
+from fhir_server.resources.codec import encode, with_meta
+from fhir_server.search.values import Values
+from fhir_server.search.visibility import Visibility
+from fhir_server.store.api import Change, Stale, Store
+
+CHUNK: Final = 64
+"""AuditEvents in one commit."""
+SHARE: Final = 0.1
+"""Part of a processor that indexing takes while requests come in."""
+PAUSE_SECONDS: Final = 1.0
+_YIELD_EVERY: Final = 4
+_POSITIONS: Final = "positions.json"
+_LOCK: Final = "index.lock"
+
+_LOG = logging.getLogger("fhir_server.audit")
+_ALL = Visibility.everything("audit index")
+
+
+class Position(msgspec.Struct, frozen=True):
+    """Up to where a chain is indexed: segment, byte and number of the next entry, hash of the last one."""
+
+    segment: int
+    offset: int
+    count: int
+    hash: str
+
+
+def read_positions(folder: Path) -> dict[str, Position]:
+    """Return the positions by chain that an index keeps; none when there is no index."""
+    try:
+        return msgspec.json.decode((folder / _POSITIONS).read_bytes(), type=dict[str, Position])
+    except (OSError, msgspec.DecodeError):
+        return {}
+
+
+@dataclass(slots=True)
+class Indexer:
+    """Brings the index in ``folder`` after the log in ``log``; one process at a time does.
+
+    ``busy`` returns a number that grows with every request; ``extract`` the searchable values of a tree.
+    """
+
+    log: Path
+    folder: Path
+    keys: AuditKeys
+    store: Store
+    extract: Callable[[dict[str, Any]], Values]
+    origin: Origin
+    busy: Callable[[], int] = lambda: 0
+    _positions: dict[str, Position] = field(default_factory=dict)
+    _task: asyncio.Task[None] | None = None
+    _broken: set[str] = field(default_factory=set)
+    _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _is_mine: bool = False
+
+    def start(self) -> None:
+        """Index in the background from now on."""
+        self._task = asyncio.get_running_loop().create_task(self._run(), name="audit-index")
+
+    async def close(self) -> None:
+        """Stop after the commit under way."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    async def catch_up(self) -> int:
+        """Index all that the log holds now; return how many AuditEvents. 0 while another process indexes."""
+        if self._is_mine:
+            return await self._pass(polite=False)
+        with _locked(self.folder) as mine:
+            return await self._pass(polite=False) if mine else 0
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                with _locked(self.folder) as self._is_mine:
+                    while self._is_mine:
+                        await self._pass(polite=True)
+                        await asyncio.sleep(PAUSE_SECONDS)
+            except (Fault, OSError):
+                _LOG.exception("The audit index could not be brought up to date")
+            finally:
+                self._is_mine = False
+            await asyncio.sleep(PAUSE_SECONDS)
+
+    async def _pass(self, *, polite: bool) -> int:
+        """Go through all chains once; two passes never run side by side."""
+        async with self._turn:
+            return await self._all_chains(polite=polite)
+
+    async def _all_chains(self, *, polite: bool) -> int:
+        self._positions = read_positions(self.folder)
+        stored = 0
+        for chain in chain_folders(self.log):
+            try:
+                stored += await self._chain(chain, polite=polite)
+            except (BadSegment, Broken, Undecodable):
+                if chain.name not in self._broken:
+                    self._broken.add(chain.name)
+                    _LOG.critical(
+                        "The audit log does not follow from itself; `fhir-server audit verify` tells where",
+                        extra={"fields": {"chain": chain.name}},
+                    )
+        return stored
+
+    async def _chain(self, chain: Path, *, polite: bool) -> int:
+        stored = 0
+        at = self._positions.get(chain.name)
+        for segment in segments(chain):
+            if not segment.path.exists() or (at is not None and segment.number < at.segment):
+                continue
+            start = at if at is not None and at.segment == segment.number else None
+            stored += await self._segment(segment, start, polite=polite)
+        return stored
+
+    async def _segment(self, segment: Segment, start: Position | None, *, polite: bool) -> int:
+        """Store what a segment holds beyond ``start``."""
+        reading, base = await asyncio.to_thread(_read, self.keys, segment, start)
+        stored = 0
+        events: list[Change] = []
+        for number, entry in reading.entries_so_far():
+            events += self._changes(segment, number, entry)
+            if number % _YIELD_EVERY == _YIELD_EVERY - 1:
+                await asyncio.sleep(0)
+            if len(events) >= CHUNK:
+                stored += await self._store(events, polite=polite)
+                self._keep(segment, reading, base)
+                events = []
+        if events:
+            stored += await self._store(events, polite=polite)
+        if stored:
+            self._keep(segment, reading, base)
+        return stored
+
+    def _keep(self, segment: Segment, reading: Reading, base: int) -> None:
+        """Write down how far the index is."""
+        chain = reading.chain
+        self._positions[segment.folder.name] = Position(
+            segment.number, base + reading.offset, chain.count, chain.last.hex()
+        )
+        replace_file(self.folder / _POSITIONS, msgspec.json.encode(self._positions))
+
+    def _changes(self, segment: Segment, number: int, entry: Entry) -> Iterator[Change]:
+        for part, tree in enumerate(audit_events(entry, self.origin)):
+            id_ = id_of(segment.folder.name, segment.number, number, part)
+            complete = with_meta(tree, id_, 1, instant(entry.at))
+            values = self.extract(complete)
+            yield Change("AuditEvent", id_, 1, entry.at, "POST", encode(complete), values)
+
+    async def _store(self, events: Sequence[Change], *, polite: bool) -> int:
+        """Commit events; those that a crash had let in already are left out."""
+        before, started = self.busy(), time.perf_counter()
+        try:
+            await self._commit(events)
+        except Stale:
+            keys = [(event.type, event.id) for event in events]
+            known = {stored.id for stored in await self.store.read_many(_ALL, keys)}
+            await self._commit([event for event in events if event.id not in known])
+        if polite and self.busy() != before:
+            await asyncio.sleep((time.perf_counter() - started) * (1 / SHARE - 1))
+        return len(events)
+
+    async def _commit(self, events: Sequence[Change]) -> None:
+        prepared = []
+        for position, event in enumerate(events):
+            prepared.append(self.store.prepare(event))
+            if position % _YIELD_EVERY == _YIELD_EVERY - 1:
+                await asyncio.sleep(0)
+        if prepared:
+            await self.store.commit(prepared)
+
+
+def _read(keys: AuditKeys, segment: Segment, start: Position | None) -> tuple[Reading, int]:
+    """Return a segment's reading from ``start`` on, and the byte at which its data begins."""
+    with segment.path.open("rb") as file:
+        reading = Reading.begin(keys, file.readline())
+        base = reading.offset if start is None else start.offset
+        file.seek(base)
+        reading.data = file.read()
+    reading.offset = 0
+    if start is not None:
+        reading.resume(0, start.count, bytes.fromhex(start.hash))
+    return reading, base
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[bool]:
+    """Hold the index's lock; False when another process does."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    handle = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        yield False
+    else:
+        yield True
+    finally:
+        os.close(handle)

@@ -1,0 +1,160 @@
+"""``fhir-server audit``: verify, index, export and prune the log of every access."""
+
+import asyncio
+import contextlib
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated, BinaryIO
+
+import typer
+
+from fhir_server.cli import parts
+from fhir_server.cli.options import DataOption, KeysOption, err, out, read_settings
+from fhir_server.clock import now_ms
+from fhir_server.config import Settings
+from fhir_server.faults import Fault, Kind
+
+audit = typer.Typer(help="Verify, index, export and prune the log of every access.", no_args_is_help=True)
+
+SinceOption = Annotated[
+    str | None, typer.Option("--since", help="First day or instant, e.g. 2026-03-01; else the beginning.")
+]
+UntilOption = Annotated[
+    str | None, typer.Option("--until", help="Day or instant at which to stop, excluded; else now.")
+]
+OutOption = Annotated[Path | None, typer.Option("--out", help="File to write; else standard output.")]
+DaysOption = Annotated[
+    int | None,
+    typer.Option("--days", min=180, help="Days to keep; else FHIR_AUDIT_RETENTION_DAYS."),
+]
+YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
+
+
+@audit.command()
+def verify(data: DataOption = None, keys: KeysOption = None) -> None:
+    """Look for entries changed, removed, added or reordered; exit code 1 if there are. Changes nothing."""
+    from fhir_server.audit.opening import verified  # noqa: PLC0415 - late, as in parts.py
+
+    settings = read_settings(data=data, keys=keys)
+    parts.key_ring(settings)
+    with err.status("Following the chains"):
+        report = verified(settings.data, settings.key_folder)
+    for finding in report.findings:
+        out.print(f"- {finding}", markup=False, soft_wrap=True)
+    counted = f"{report.entries:,} entries in {report.segments:,} segments"
+    if report.findings:
+        out.print(f"{len(report.findings)} findings in {counted}.")
+        raise typer.Exit(1)
+    out.print(f"Sound: {counted} follow from each other and from what was signed.")
+
+
+@audit.command()
+def index(data: DataOption = None, keys: KeysOption = None) -> None:
+    """Make AuditEvents of what the log holds and the index does not; a running server does so by itself."""
+    settings = read_settings(data=data, keys=keys)
+    out.print(f"{asyncio.run(_index(settings)):,} AuditEvents indexed.")
+
+
+@audit.command()
+def export(
+    data: DataOption = None,
+    keys: KeysOption = None,
+    since: SinceOption = None,
+    until: UntilOption = None,
+    file: OutOption = None,
+) -> None:
+    """Write the AuditEvents of a time as NDJSON; its last line is a Provenance that signs the rest."""
+    from fhir_server.audit.export import exported  # noqa: PLC0415 - late, as in parts.py
+    from fhir_server.audit.opening import log_folder, open_keys, origin_of  # noqa: PLC0415
+
+    settings = read_settings(data=data, keys=keys)
+    parts.key_ring(settings)
+    own = open_keys(settings.data, settings.key_folder)
+    now = now_ms()
+    begin = 0 if since is None else _ms(since, settings)
+    end = now + 1 if until is None else _ms(until, settings)
+    lines = exported(log_folder(settings.data), own, begin, end, now, origin_of(settings.base_url))
+    count = -1
+    with _output(file) as output, _sound():
+        for line in lines:
+            output.write(line)
+            count += 1
+    err.print(f"{count:,} AuditEvents, signed by key {own.name}.")
+
+
+@audit.command(name="public-key")
+def public_key(data: DataOption = None, keys: KeysOption = None) -> None:
+    """Print the public key that exports and segments are checked with, as PEM."""
+    from fhir_server.audit.opening import open_keys  # noqa: PLC0415 - late, as in parts.py
+
+    settings = read_settings(data=data, keys=keys)
+    parts.key_ring(settings)
+    typer.echo(open_keys(settings.data, settings.key_folder).public.decode(), nl=False)
+
+
+@audit.command()
+def prune(
+    data: DataOption = None, keys: KeysOption = None, days: DaysOption = None, yes: YesOption = False
+) -> None:
+    """Remove the entries of whole segments that are older than the retention; the server must be stopped."""
+    from fhir_server.audit.opening import log_folder, open_keys  # noqa: PLC0415 - late, as in parts.py
+    from fhir_server.audit.prune import forget_index, prune  # noqa: PLC0415 - late, as in parts.py
+
+    settings = read_settings(data=data, keys=keys)
+    parts.key_ring(settings)
+    keep = settings.audit_retention_days if days is None else days
+    if not yes:
+        typer.confirm(f"Remove for ever what is older than {keep} days?", abort=True)
+    folder = log_folder(settings.data)
+    with _sound():
+        names = prune(folder, open_keys(settings.data, settings.key_folder), keep, now_ms())
+    if not names:
+        out.print(f"Nothing is older than {keep} days.")
+        return
+    forget_index(folder)
+    out.print(f"Pruned: {', '.join(names)}.", markup=False, soft_wrap=True)
+    out.print(f"{asyncio.run(_index(settings)):,} AuditEvents indexed anew.")
+
+
+async def _index(settings: Settings) -> int:
+    async with parts.opened(settings) as service:
+        assert service.audit is not None
+        return await service.audit.indexer.catch_up()
+
+
+def _ms(text: str, settings: Settings) -> int:
+    """Read a day or an instant; a day and an instant without a zone are in the server's time zone."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is no day or instant such as 2026-03-01T08:00:00Z") from None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=settings.zone)
+    return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
+
+
+@contextlib.contextmanager
+def _output(file: Path | None) -> Iterator[BinaryIO]:
+    if file is None:
+        yield sys.stdout.buffer
+        return
+    with file.open("wb") as opened:
+        file.chmod(0o600)
+        yield opened
+
+
+@contextlib.contextmanager
+def _sound() -> Iterator[None]:
+    """Turn what a broken log raises into a sentence."""
+    from fhir_server.audit.chain import Broken  # noqa: PLC0415 - late, as in parts.py
+    from fhir_server.audit.entry import Undecodable  # noqa: PLC0415 - late, as in parts.py
+    from fhir_server.audit.segment import BadSegment  # noqa: PLC0415 - late, as in parts.py
+
+    try:
+        yield
+    except (Broken, Undecodable, BadSegment):
+        raise Fault(
+            Kind.UNPROCESSABLE, "The audit log is not whole; `fhir-server audit verify` tells where."
+        ) from None

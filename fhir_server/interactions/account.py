@@ -1,0 +1,240 @@
+"""The account of one interaction: what the audit log is told of it, whatever became of it.
+
+https://hl7.org/fhir/R4/security.html#audit
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Final
+from urllib.parse import urlencode
+
+from fhir_server.access.actor import Actor
+from fhir_server.access.decide import Decision
+from fhir_server.audit.entry import MAJOR, MINOR, SERIOUS, SUCCESS, Agent, Entry, Item
+from fhir_server.audit.patients import patients_of
+from fhir_server.audit.trail import Trail
+from fhir_server.clock import now_ms
+from fhir_server.faults import Fault
+from fhir_server.interactions.request import Reply, Request
+from fhir_server.store.api import Change
+
+WRITES: Final = frozenset({"create", "update", "patch", "delete"})
+_READS: Final = frozenset({"read", "vread", "history-instance"})
+_BY_METHOD: Final = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
+_self_link = re.compile(rb'"relation":"self","url":"([^"\\]*)"').search
+_DENIED: Final = frozenset({401, 403, 405})
+
+_Key = tuple[str, str]
+
+
+@dataclass(slots=True)
+class Account:
+    """One interaction under way: the request, what it touches, and once it was decided, on what grounds."""
+
+    request: Request
+    trail: Trail = field(default_factory=Trail)
+    actor: Actor | None = None
+    decision: Decision | None = None
+
+    def answered(self, reply: Reply) -> list[Entry]:
+        """Return what happened: one entry for each write, or one for what was read or asked.
+
+        A transaction's entries that wrote nothing are the reads that they were; the entries of a batch, and
+        the reads of a transaction, have accounts of their own.
+        """
+        request, trail = self.request, self.trail
+        if trail.written:
+            entries = [self._write(change) for change in trail.written]
+            return entries + self._left_over() if request.name == "batch" else entries
+        if request.name == "batch":
+            return self._left_over()
+        return [self._read(reply)]
+
+    def refused(self, fault: Fault) -> list[Entry]:
+        """Return the one entry that says what was refused, and why."""
+        return [self._failed(fault.kind.status, fault.kind.code, fault.diagnostics)]
+
+    def failed(self, text: str) -> list[Entry]:
+        """Return what happened when no answer could be given: what was written all the same, or a failure."""
+        if self.trail.written:
+            return [self._write(change) for change in self.trail.written]
+        return [self._failed(503, "incomplete", text)]
+
+    def _failed(self, status: int, issue: str, text: str) -> Entry:
+        request = self.request
+        return self._entry(
+            request.name if request.name != "batch" else _bundle_type(request),
+            status,
+            items=_addressed(request),
+            patients=_named_patients(request),
+            query=_sent(request),
+            issue=issue,
+            text=text,
+        )
+
+    def _read(self, reply: Reply) -> Entry:
+        request = self.request
+        name = request.name
+        items: tuple[Item, ...] = ()
+        if name in _READS or name in WRITES:
+            items = _answered_items(request, reply)
+        return self._entry(
+            name,
+            reply.status,
+            items=items,
+            patients=self._patients(),
+            query="" if items else _sent(request),
+            meaning="" if items else _understood(request, reply),
+        )
+
+    def _patients(self) -> tuple[str, ...]:
+        """Return the patients of all that was read, each once, in order."""
+        seen = self.trail.seen
+        base = self.request.base
+        if len(seen) == 1:
+            return patients_of(seen[0].type, seen[0].id, seen[0].body, base)
+        found: dict[str, None] = {}
+        for stored in seen:
+            found.update(dict.fromkeys(patients_of(stored.type, stored.id, stored.body, base)))
+        return tuple(found)
+
+    def _write(self, change: Change) -> Entry:
+        """Return the entry of one write, about the patients of what was there before and of what is now."""
+        base = self.request.base
+        patients = dict.fromkeys(patients_of(change.type, change.id, change.body, base))
+        for stored in self.trail.seen:
+            if (stored.type, stored.id) == (change.type, change.id):
+                patients.update(dict.fromkeys(patients_of(stored.type, stored.id, stored.body, base)))
+        name = self.request.name
+        return self._entry(
+            name if name in WRITES else _BY_METHOD[change.method],
+            200,
+            type_=change.type,
+            items=(Item(change.type, change.id, change.version),),
+            patients=tuple(patients),
+            created=change.method != "DELETE" and change.version == 1,
+        )
+
+    def _left_over(self) -> list[Entry]:
+        """Return a read for each resource that was read and not written."""
+        written: set[_Key] = {(change.type, change.id) for change in self.trail.written}
+        kept = {
+            (stored.type, stored.id): stored
+            for stored in self.trail.seen
+            if (stored.type, stored.id) not in written
+        }
+        return [
+            self._entry(
+                "read",
+                200,
+                type_=stored.type,
+                items=(Item(stored.type, stored.id, stored.version),),
+                patients=patients_of(stored.type, stored.id, stored.body, self.request.base),
+            )
+            for stored in kept.values()
+        ]
+
+    def _entry(  # noqa: PLR0913 - an entry has this many fields, each given by name
+        self,
+        interaction: str,
+        status: int,
+        *,
+        type_: str = "",
+        items: tuple[Item, ...] = (),
+        patients: tuple[str, ...] = (),
+        query: str = "",
+        meaning: str = "",
+        issue: str = "",
+        text: str = "",
+        created: bool = False,
+    ) -> Entry:
+        request = self.request
+        return Entry(
+            at=now_ms(),
+            interaction=interaction,
+            outcome=_outcome(status),
+            status=status,
+            request=request.request_id,
+            agent=_agent(self.actor, request.address),
+            type=type_ or request.type or "",
+            items=items,
+            patients=patients,
+            query=query,
+            operation=request.operation or "",
+            issue=issue,
+            text=text,
+            reason=self.decision.reasons if self.decision is not None else (),
+            created=created,
+            meaning=meaning,
+        )
+
+
+def _agent(actor: Actor | None, address: str) -> Agent:
+    if actor is None:
+        return Agent("anonymous", address=address)
+    return Agent(
+        actor.client,
+        actor.user or "",
+        actor.organization or "",
+        tuple(sorted(actor.roles)),
+        actor.purpose or "",
+        actor.token or "",
+        address,
+    )
+
+
+def _outcome(status: int) -> int:
+    """Return the outcome of an event: denied is serious, a server's failure is major, the rest minor."""
+    if status < 400:
+        return SUCCESS
+    if status >= 500:
+        return MAJOR
+    return SERIOUS if status in _DENIED else MINOR
+
+
+def _answered_items(request: Request, reply: Reply) -> tuple[Item, ...]:
+    """Return the resource that a reply is about, in the version that it told."""
+    type_, _, id_ = (reply.resource or f"{request.type}/{request.id or ''}").partition("/")
+    return (Item(type_, id_, reply.etag or 0),) if id_ else ()
+
+
+def _addressed(request: Request) -> tuple[Item, ...]:
+    """Return the resource that the address names."""
+    if request.type is None or request.id is None:
+        return ()
+    return (Item(request.type, request.id),)
+
+
+def _named_patients(request: Request) -> tuple[str, ...]:
+    """Return the patient that the address of a refused request names, whether there is one or not."""
+    kind, id_ = request.compartment or (request.type, request.id)
+    return (id_,) if kind == "Patient" and id_ else ()
+
+
+def _sent(request: Request) -> str:
+    """Return the request as it was sent: method, path and parameters, those of a form among them."""
+    parts: Iterable[str | None]
+    if request.compartment is not None:
+        parts = (*request.compartment, request.type)
+    else:
+        parts = (request.type, request.id, request.operation)
+    if request.name.startswith("history"):
+        parts = (*parts, "_history")
+    path = "/".join(part for part in parts if part)
+    if request.if_none_exist:
+        return f"{request.method} /{path} If-None-Exist: {request.if_none_exist}"
+    return f"{request.method} /{path}" + (f"?{urlencode(request.parameters)}" if request.parameters else "")
+
+
+def _understood(request: Request, reply: Reply) -> str:
+    """Return a search as it was understood: the link to itself, which a page link does not tell."""
+    found = _self_link(reply.body, 0, 8192)
+    return found[1].decode().removeprefix(f"{request.base}/") if found else ""
+
+
+def _bundle_type(request: Request) -> str:
+    type_ = (request.body or {}).get("type")
+    return "transaction" if type_ == "transaction" else "batch"
