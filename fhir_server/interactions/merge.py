@@ -73,7 +73,8 @@ class _Lane:
     def __init__(self, context: Context, query: Query, lanes: int, *, back: bool) -> None:
         # Of many types each gives a few to a page; without a sort one type gives them all.
         share = query.count if not query.sort else 2 * query.count // lanes + 2
-        self.query = replace(query, count=min(query.count + 1, share + 1), total="none")
+        self._most = query.count + 1
+        self.query = replace(query, count=min(self._most, share + 1), total="none")
         self.plan: object = None
         self._context = context
         self._back = back
@@ -119,6 +120,8 @@ class _Lane:
         end = page.previous if back else page.next
         self._is_done = end is None
         self._at = end
+        # A type that gave all that was asked for is likely to give more: few types hold most records.
+        self.query = replace(self.query, count=min(self._most, 4 * self.query.count))
 
 
 _Head = tuple[tuple[SortKey, ...], str, _Lane]
