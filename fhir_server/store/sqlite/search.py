@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from fhir_server.search.predicate import Predicate
 from fhir_server.search.query import Query, Sort
-from fhir_server.store.sqlite.compile import Compiler, Driven
+from fhir_server.store.sqlite.compile import PROBE, Compiler, Driven
 from fhir_server.store.sqlite.fragment import TRUE, Conjunct, Sql, as_set
 from fhir_server.store.sqlite.plan import describe
 from fhir_server.store.sqlite.records import json_array
@@ -150,7 +150,7 @@ class Searcher:
         self._note("creation")
         if driver is None or driver.in_order:
             return [(sk, ()) for sk in self._in_order(base, tests, walk)]
-        if not self._few(driven, _PICKED):
+        if not self._few(driven, _PICKED if driver.weight == 1 else PROBE):
             found = self._along(query.type, driven.walked, walk, _STROLL // driver.weight)
             if found is not None:
                 self._note("creation, walking the type")
