@@ -186,6 +186,18 @@ def ids(query: Query, visibility: Visibility = ALL) -> list[str]:
         query = replace(query, after=page.next)
 
 
+def back(query: Query) -> list[str]:
+    """All pages of a query, two by two, from the last to the first; the ids in their order."""
+    page = CATALOG.search(ALL, replace(query, count=2))
+    while page.next is not None:
+        page = CATALOG.search(ALL, replace(query, count=2, after=page.next))
+    found = list(page.ids)
+    while page.previous is not None:
+        page = CATALOG.search(ALL, replace(query, count=2, before=page.previous))
+        found = [*page.ids, *found]
+    return found
+
+
 @pytest.mark.parametrize(
     ("type_", "sorts", "expected"),
     [
@@ -205,6 +217,7 @@ def test_pages_follow_the_sort(type_: str, sorts: str, expected: str) -> None:
     sort = tuple(Sort(key.removeprefix("-"), descending=key.startswith("-")) for key in keys)
 
     assert ids(Query(type_, sort=sort)) == expected.split()
+    assert back(Query(type_, sort=sort)) == expected.split()
 
 
 def test_the_total_counts_what_all_pages_hold() -> None:

@@ -10,11 +10,13 @@ from hypothesis import strategies as st
 
 from fhir_server.faults import Fault, Kind
 from fhir_server.resources.types import RESOURCE_TYPES
+from fhir_server.search.matrix import modifiers
 from fhir_server.search.parameters import parameters
 from fhir_server.search.parse import Search
 from fhir_server.search.predicate import EVERYTHING, IdIn
 from fhir_server.search.query import Sort
 from tests.unit.search.asking import outcome, refusal, search
+from tests.unit.search.records import Sets
 
 
 def test_no_parameters_ask_for_everything() -> None:
@@ -119,6 +121,21 @@ def test_total_summary_and_elements_are_kept() -> None:
     assert search("Patient", ("_summary", "count")).query.count == 0
 
 
+@pytest.mark.parametrize("name", ["_query", "_contained", "_containedType"])
+def test_what_is_not_served_says_what_to_do_instead(name: str) -> None:
+    assert "use" in refusal("Patient", ("_query", "x")).diagnostics
+    found = search("Patient", (name, "true"), strict=False)
+
+    assert (len(found.ignored), found.understood) == (1, ())
+
+
+@pytest.mark.parametrize("code", ["code-value-quantity", "near"])
+def test_refuses_a_sort_by_what_has_no_order(code: str) -> None:
+    type_ = "Location" if code == "near" else "Observation"
+
+    assert "order" in refusal(type_, ("_sort", code)).diagnostics
+
+
 def test_matches_are_never_contained() -> None:
     assert search("Patient", ("_contained", "false")).ignored == ()
     assert refusal("Patient", ("_contained", "true")).kind is Kind.UNSUPPORTED_PARAMETER
@@ -135,15 +152,25 @@ def test_what_was_understood_is_kept_as_written() -> None:
     assert search("Patient", *pairs, ("gender", "")).understood == pairs
 
 
+MODIFIED = [
+    f"{code}:{row.modifier}"
+    for code in ("identifier", "code", "name", "date", "subject", "location", "url", "value-quantity", "near")
+    for row in modifiers()
+]
 NAMES = st.one_of(
-    st.sampled_from(sorted({*parameters("Patient"), *parameters("Observation")})),
+    st.sampled_from(sorted({*parameters("Patient"), *parameters("Observation"), "near", *MODIFIED})),
     st.sampled_from(
-        ["_sort", "_count", "_include", "_revinclude", "_elements", "_total", "_summary", "_has"]
+        [
+            *("_sort", "_count", "_include", "_revinclude", "_elements", "_total", "_summary", "_has"),
+            *("_filter", "_text", "_content", "_query", "_contained", "_list", "_type"),
+        ]
     ),
     st.text(max_size=5),
 )
 PIECES = st.one_of(
-    st.sampled_from([":", ".", "|", ",", "\\", "*", "Patient", "_has", "not", "missing", "-", "ge"]), NAMES
+    st.sampled_from([":", ".", "|", ",", "\\", "*", "$", "Patient", "_has", "not", "missing", "-", "ge"]),
+    st.sampled_from(["http://unitsofmeasure.org", "http://a/b", "mg", "5.4", "张伟", "zw", "ValueSet/1"]),
+    NAMES,
 )
 TEXTS = st.lists(PIECES, max_size=6).map("".join)
 
@@ -155,7 +182,7 @@ TEXTS = st.lists(PIECES, max_size=6).map("".join)
     st.booleans(),
 )
 def test_any_text_is_parsed_or_refused(type_: str, pairs: list[tuple[str, str]], strict: bool) -> None:
-    found = outcome(type_, *pairs, strict=strict)
+    found = outcome(type_, *pairs, strict=strict, terminology=Sets(), full_text=True)
 
     if isinstance(found, Fault):
         assert found.kind.status == 400
