@@ -7,16 +7,21 @@ import sys
 
 import typer
 
+from fhir_server.cli.agreement import agreement
 from fhir_server.cli.audit import audit
 from fhir_server.cli.check import check
+from fhir_server.cli.client import client
 from fhir_server.cli.demo import demo
 from fhir_server.cli.info import info
 from fhir_server.cli.init import init
+from fhir_server.cli.issuer import issuer
 from fhir_server.cli.keys import keys
 from fhir_server.cli.load import load
 from fhir_server.cli.options import err
 from fhir_server.cli.reindex import reindex
 from fhir_server.cli.serve import serve
+from fhir_server.cli.token import token
+from fhir_server.cli.user import user
 from fhir_server.faults import Fault
 
 app = typer.Typer(
@@ -26,10 +31,17 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (init, serve, load, demo, info, check, reindex):
+for command in (init, serve, load, demo, info, check, reindex, token):
     app.command()(command)
-app.add_typer(keys, name="keys")
-app.add_typer(audit, name="audit")
+for name, group in {
+    "keys": keys,
+    "audit": audit,
+    "client": client,
+    "user": user,
+    "issuer": issuer,
+    "agreement": agreement,
+}.items():
+    app.add_typer(group, name=name)
 
 
 def main() -> None:

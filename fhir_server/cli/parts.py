@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from fhir_server.config import Settings
 
 if TYPE_CHECKING:
     from fhir_server.app import Service
     from fhir_server.crypto.keys import KeyRing
+    from fhir_server.smart.house import House
+    from fhir_server.store.state import State
 
 Decode = Callable[[bytes], dict[str, Any]]
 """Bytes to a resource tree; raises Fault when they are none."""
@@ -36,6 +38,27 @@ async def opened(settings: Settings) -> AsyncIterator[Service]:
         yield service
     finally:
         await service.close()
+
+
+class StatefulStore(Protocol):
+    """What a store that keeps accounts and clients adds to :class:`fhir_server.store.api.Store`."""
+
+    @property
+    def state(self) -> State:
+        """The records beside the resources."""
+
+
+@asynccontextmanager
+async def housed(settings: Settings) -> AsyncIterator[House]:
+    """Open the authorization server on the data folder for as long as the block runs; it serves nothing."""
+    from fhir_server.smart.house import House  # noqa: PLC0415 - late: see the first line of this file
+
+    async with opened(settings) as service:
+        house = House(settings, cast("StatefulStore", service.store).state, service.run)
+        try:
+            yield house
+        finally:
+            await house.close()
 
 
 def key_ring(settings: Settings) -> KeyRing:

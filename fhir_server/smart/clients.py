@@ -91,7 +91,7 @@ def checked(client: Client) -> Client:
     """Return ``client`` if it may be registered; Fault BAD_REQUEST says what has to be changed."""
     _demand(_fits_id(client.id), "A client id is 1 to 128 letters, digits and the signs . _ ~ -")
     _demand(client.method in METHODS, f"The way to authenticate is one of {', '.join(METHODS)}.")
-    _demand(client.grants and set(client.grants) <= set(GRANTS), f"The grants are {', '.join(GRANTS)}.")
+    _demand(set(client.grants) <= set(GRANTS), f"The grants are {', '.join(GRANTS)}.")
     rights = understand(client.scope)
     _demand(client.scope.strip(), "Name the scopes that the client may be granted.")
     _demand(not rights.unknown, "A scope is unknown or malformed: patient/Observation.rs, launch/patient …")

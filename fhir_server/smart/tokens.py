@@ -56,6 +56,7 @@ class Tokens:
         user: User | None = None,
         grant: Grant | None = None,
         purposes: tuple[str, ...] | None = None,
+        patient: str = "",
     ) -> str:
         """Sign an access token that ``access.bearer`` understands, good for ``seconds``.
 
@@ -74,7 +75,7 @@ class Tokens:
         }
         context = grant.context if grant else Context()
         optional = {
-            "patient": context.patient,
+            "patient": context.patient or patient,
             "encounter": context.encounter,
             "fhirUser": grant.fhir_user if grant else user.fhir_user if user else "",
             "organization": client.organization or (user.organization if user else ""),
