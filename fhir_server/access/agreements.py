@@ -30,7 +30,7 @@ TYPE_SYSTEM: Final = "urn:fhir-server:contract-type"
 TYPE_CODE: Final = "data-sharing-agreement"
 RESOURCE_TYPE_SYSTEM: Final = "http://hl7.org/fhir/resource-types"
 PURPOSE_SYSTEM: Final = "http://terminology.hl7.org/CodeSystem/v3-ActReason"
-MOST: Final = 500
+MOST: Final = 200
 """Most agreements of one receiver that are looked at; with more, the newest of them do not count."""
 
 _ALWAYS: Final = 2**62

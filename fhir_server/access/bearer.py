@@ -68,7 +68,7 @@ class Bearer:
         self._trust = trust
         self._revoked = revoked
         self._external = external
-        self._known: OrderedDict[bytes, Actor] = OrderedDict()
+        self._known: OrderedDict[tuple[bytes, bytes | None], Actor] = OrderedDict()
 
     async def actor(self, authorization: bytes | None, purpose: bytes | None = None) -> Actor:
         """Return who sends this Authorization and X-Purpose-Of-Use header.
@@ -77,22 +77,22 @@ class Bearer:
         unknown, expired or revoked; FORBIDDEN for a purpose that the client did not register.
         """
         token = _token(authorization)
-        digest = sha256(token.encode()).digest()
-        actor = self._known.get(digest)
+        key = sha256(token.encode()).digest(), purpose
+        actor = self._known.get(key)
         if actor is None:
-            actor = await self._verified(token)
-            self._known[digest] = actor
+            # The same object for every request of a token and purpose: what is decided for it is found by it.
+            actor = self._known[key] = with_purpose(await self._verified(token), purpose)
             if len(self._known) > REMEMBERED:
                 self._known.popitem(last=False)
         else:
-            self._known.move_to_end(digest)
+            self._known.move_to_end(key)
         if actor.expires <= now_ms():
-            self._known.pop(digest, None)
+            self._known.pop(key, None)
             raise unauthorized("The access token has expired; ask for a new one.")
         if await self._revoked(actor):
-            self._known.pop(digest, None)
+            self._known.pop(key, None)
             raise unauthorized("The access token was revoked; ask for a new one.")
-        return with_purpose(actor, purpose)
+        return actor
 
     async def _verified(self, token: str) -> Actor:
         actor = self._own(token)

@@ -19,7 +19,8 @@ from fhir_server.store.api import Store
 REMEMBERED: Final = 2_000
 _DAY: Final = 86_400_000
 
-_Key = tuple[Actor, Facts, int, tuple[str | None, ...]]
+_Basis = tuple[Facts, int, tuple[str | None, ...]]
+"""What a decision rests on besides its actor: facts, the day, and which agreements are in force."""
 
 
 class Decider:
@@ -28,7 +29,9 @@ class Decider:
     def __init__(self, store: Store, zone: tzinfo) -> None:
         self._store = store
         self._zone = zone
-        self._known: OrderedDict[_Key, Decision] = OrderedDict()
+        # By the actor's identity: ``access.bearer`` gives the same object for each request of a token. The
+        # decision holds it, so that no other object can have its id.
+        self._known: OrderedDict[int, tuple[_Basis, Decision]] = OrderedDict()
 
     async def decide(self, actor: Actor) -> Decision:
         """Return what ``actor`` may do now. Proxies and agreements are looked up anew each time."""
@@ -36,17 +39,23 @@ class Decider:
         if actor.is_development:
             return decide(actor, now, _NO_FACTS, self._zone)
         facts = await self._facts(actor, now)
-        # Which agreements are in force is part of the key: a boundary that passes makes another decision.
+        # A boundary of an agreement's time that passes makes another basis, so another decision.
         standing = tuple(each.refusal(now, actor.purpose) for each in facts.agreements)
-        key = (actor, facts, now // _DAY, standing)
-        decision = self._known.get(key)
-        if decision is None:
-            decision = self._known[key] = decide(actor, now, facts, self._zone)
-            if len(self._known) > REMEMBERED:
-                self._known.popitem(last=False)
+        basis = facts, now // _DAY, standing
+        known = self._known.get(id(actor))
+        if known is not None and known[1].actor is actor and known[0] == basis:
+            self._known.move_to_end(id(actor))
+            return known[1]
+        decision = decide(actor, now, facts, self._zone)
+        self._known[id(actor)] = basis, decision
+        if len(self._known) > REMEMBERED:
+            self._known.popitem(last=False)
         return decision
 
     async def _facts(self, actor: Actor, now: int) -> Facts:
+        is_alone = actor.user is None or actor.user == f"Patient/{actor.patient}"
+        if is_alone and actor.organization is None:
+            return _NO_FACTS
         found = Facts(
             related=await self._related(actor.user, now),
             agreements=await agreements(self._store, actor.organization, self._zone)

@@ -145,3 +145,19 @@ async def test_facts_count_current_resources_and_all_versions(some: Any) -> None
 
 async def test_is_ready_while_open(store: Any) -> None:
     assert await store.ready()
+
+
+async def test_what_may_be_seen_by_a_new_parameter_is_seen_at_once(store: Any) -> None:
+    """The first resource that has a value at all, after a read that found none."""
+    by_label = Visibility("test", {"Patient": OPEN})
+    await put(store, change("Patient", "a"), change("Patient", "b", tokens=[["other", "s", "a"]]))
+    assert [await store.read(by_label, "Patient", id_) for id_ in ("a", "a", "none")] == [None] * 3
+
+    await put(store, change("Patient", "c", tokens=[["label", "s", "open"]]))
+    await put(store, change("Patient", "d", tokens=[["label", "s", "closed"]]))
+
+    assert (await store.read(by_label, "Patient", "c")).id == "c"
+    assert await store.read(by_label, "Patient", "d") is None
+    assert await store.read(by_label, "Patient", "a") is None
+    await put(store, change("Patient", "c", 2, tokens=[["label", "s", "closed"]]))
+    assert await store.read(by_label, "Patient", "c") is None

@@ -36,6 +36,7 @@ from fhir_server.store.api import (
 from fhir_server.store.sqlite import functions, schema, seals, state_seals
 from fhir_server.store.sqlite.batch import SqlitePrepared, Tools, seal
 from fhir_server.store.sqlite.compile import Compiler
+from fhir_server.store.sqlite.fragment import TRUE
 from fhir_server.store.sqlite.functions import Extractor
 from fhir_server.store.sqlite.jobs import SqliteJobs
 from fhir_server.store.sqlite.names import Names, Unallotted
@@ -45,6 +46,7 @@ from fhir_server.store.sqlite.reader import Readers, Session
 from fhir_server.store.sqlite.records import CURRENT, Opener, json_array, opening
 from fhir_server.store.sqlite.rows import rows_of
 from fhir_server.store.sqlite.search import Searcher
+from fhir_server.store.sqlite.seen import Seen
 from fhir_server.store.sqlite.soundness import inspect
 from fhir_server.store.sqlite.state import SqliteState
 from fhir_server.store.sqlite.trouble import unavailable
@@ -80,6 +82,7 @@ class SqliteStore:
         self._names = names
         self._closed = False
         self._past = Past(names, tools, matcher)
+        self._seen = Seen(names, tools.blind)
 
         texts = functions.Texts()
 
@@ -135,21 +138,24 @@ class SqliteStore:
     async def read(self, visibility: Visibility, type_: str, id_: str) -> Stored | None:
         """Return the current version, a deletion included; None when unknown or not visible."""
         digest = self._tools.blind.target(f"{type_}/{id_}")
-        stored = self._readers.point(lambda connection: self._current(connection, digest))
-        if stored is None or stored.id != id_:
-            return None
-        if visibility.is_everything or isinstance(visibility.of(type_), Everything):
-            return stored
-        if stored.deleted:
-            judged = self._past.visible
-            seen = self._readers.point(lambda connection: judged(connection, visibility, digest, stored))
-            return stored if seen else None
-        visible = await self.read_many(visibility, [(type_, id_)])
-        return visible[0] if visible else None
+        stored = self._readers.point(lambda connection: self._current(connection, visibility, type_, digest))
+        return stored if stored and stored.id == id_ else None
 
-    def _current(self, connection: sqlite3.Connection, digest: int) -> Stored | None:
-        row = connection.execute(CURRENT, (digest,)).fetchone()
-        return None if row is None else self._tools.opener.stored(connection, row)
+    def _current(
+        self, connection: sqlite3.Connection, visibility: Visibility, type_: str, digest: int
+    ) -> Stored | None:
+        """Return what may be seen, judged by the statement that fetches it; a deletion by what it deleted."""
+        opener = self._tools.opener
+        whole = visibility.is_everything or isinstance(visibility.of(type_), Everything)
+        test = TRUE if whole else self._seen.test(connection, visibility, type_)
+        live = "" if whole else f" AND h.state={schema.LIVE} AND {test.text}"
+        row = connection.execute(CURRENT + live, (digest, *test.args)).fetchone()
+        if row is not None:
+            return opener.stored(connection, row)
+        row = None if whole else connection.execute(CURRENT, (digest,)).fetchone()
+        gone = None if row is None else opener.stored(connection, row)
+        is_shown = gone and gone.deleted and self._past.visible(connection, visibility, digest, gone)
+        return gone if is_shown else None
 
     async def read_version(self, visibility: Visibility, type_: str, id_: str, version: int) -> Stored | None:
         """Return one version, a deletion included; None when unknown or not visible as it was then."""
