@@ -76,6 +76,7 @@ PARAMS: Final = (
     "pair",
     "placed",
 )
+COMPOSITES: Final = ("pair", "measured", "dated", "said", "linked", "placed")
 SORTED: Final = ("code", "name", "date", "factor", "value", "subject", "url", "_id", "unheard-of")
 
 Raw = dict[str, Any]
@@ -85,11 +86,13 @@ class World:
     """One world: two types, their resources as ``store_world.change`` takes them, and questions."""
 
     def __init__(self, seed: int, types: tuple[str, str]) -> None:
-        self._random = Random(seed)
+        self._random = random = Random(seed)
         self._types = types
         self._targets = [f"{to}/{each}" for to in types for each in IDS[:3]] + ["http://x/a"]
         # In some worlds everything has one short date or number, as simple index rows ask for.
         self._is_plain = self._maybe(0.4)
+        # Elements of few parameters meet in one resource, where their components must not be mixed up.
+        self._composites = random.sample(COMPOSITES, 2)
 
     def resources(self) -> dict[tuple[str, str], Raw]:
         """Make some resources of each type."""
@@ -130,15 +133,27 @@ class World:
             lambda: Where("_text", tests.words()),
             lambda: Where(random.choice((*PARAMS, "unheard-of")), Present()),
             lambda: IdIn(tuple(random.choices(IDS, k=random.randint(0, 3)))),
-            lambda: Together("pair", (tests.token(), random.choice((tests.token, tests.member))())),
-            lambda: Together("measured", (tests.token(), tests.quantity())),
-            lambda: Together("dated", (tests.token(), tests.date())),
-            lambda: Together("said", (tests.token(), random.choice((tests.starts, tests.contains))())),
-            lambda: Together("linked", (tests.token(), random.choice((tests.reference, tests.uri))())),
-            lambda: Together("placed", (tests.token(), tests.number(), tests.number())),
+            self.composite,
+            self.composite,
             lambda: EVERYTHING,
         ]
         return random.choice(makers)()
+
+    def composite(self) -> Predicate:
+        """Ask about the components of one element."""
+        tests = self._tests
+        others: dict[str, tuple[Callable[[], Test], ...]] = {
+            "pair": (tests.token, tests.member),
+            "measured": (tests.quantity,),
+            "dated": (tests.date,),
+            "said": (tests.starts, tests.contains, tests.exact),
+            "linked": (tests.reference, tests.uri),
+            "placed": (tests.number,),
+        }
+        param = self._random.choice((*self._composites, "unheard-of"))
+        among = others.get(param, (tests.token,))
+        rest = [self._random.choice(among)() for _ in range(2 if param == "placed" else 1)]
+        return Together(param, (tests.token(), *rest))
 
     def sorts(self) -> tuple[Sort, ...]:
         """Ask for an order."""
@@ -179,7 +194,7 @@ class World:
             ),
             "placed": lambda: ["number", *self._range()],
         }
-        param = self._pick(tuple(seconds))
+        param = self._pick(self._composites)
         first = self._some(lambda: ["token", self._pick(SYSTEMS), self._pick(CODES)])
         others = [self._some(seconds[param]) for _ in range(2 if param == "placed" else 1)]
         return [param, [first, *others]]
