@@ -159,6 +159,14 @@ def world() -> list[Tree]:
         value(
             "hidden-derived", "hidden", SECRET_CODE, "1.5", derivedFrom=[{"reference": "Observation/mine-1"}]
         ),
+        {
+            "resourceType": "List",
+            "id": "mine-list",
+            "status": "current",
+            "mode": "working",
+            "subject": {"reference": "Patient/mine"},
+            "entry": [{"item": {"reference": f"Observation/{id_}"}} for id_ in ("mine-1", "hidden-1")],
+        },
         device("mine-device", "mine"),
         device("hidden-device", "hidden"),
         device("free-device", None),

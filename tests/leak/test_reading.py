@@ -36,6 +36,17 @@ class Route:
     headers: dict[str, str] = field(default_factory=dict)
 
 
+def sought(family: str) -> Any:
+    """Return the Parameters of $match for the one of a family name."""
+    patient = {
+        "resourceType": "Patient",
+        "name": [{"family": family, "given": ["Ada"]}],
+        "identifier": [{"system": "urn:tag", "value": family}],
+        "gender": "female",
+    }
+    return {"resourceType": "Parameters", "parameter": [{"name": "resource", "resource": patient}]}
+
+
 FORM = {"content_type": "application/x-www-form-urlencoded"}
 ROUTES = [
     Route("read", "Patient/hidden"),
@@ -112,6 +123,9 @@ ROUTES = [
     Route("meta of a type", "Observation/$meta", "Parameters"),
     Route("lastn", f"Observation/$lastn?patient=Patient/hidden&code={SECRET_CODE}"),
     Route("lastn", "Observation/$lastn?patient=Patient/mine&code=1111-1", "mine-"),
+    Route("match", "Patient/$match", "Bundle", "POST", sought(SECRET)),
+    Route("match", "Patient/$match", '"id":"mine"', "POST", sought("Minear")),
+    Route("members of a list", "Observation?_list=mine-list", "mine-1"),
     Route("validate", "Observation/hidden-1/$validate"),
     Route("validate", "Observation/mine-1/$validate", "OperationOutcome"),
     Route("validate a deletion", "Observation/hidden-1/$validate?mode=delete"),
@@ -156,6 +170,7 @@ def test_what_is_hidden_might_as_well_not_be_there(
     assert told(answer) == told(without)
     for secret in SECRETS:
         assert secret not in answer.text or secret in route.path
+    assert "hidden" not in "".join(re.findall(r'"fullUrl":"[^"]*"', answer.text))
     if route.shows is not None:
         assert answer.status_code == 200
         assert route.shows in answer.text
