@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from fhir_server.search.elements.base import Codes, text
-from fhir_server.search.elements.tokens import identifier
+from fhir_server.search.elements.tokens import identifier_value
 from fhir_server.search.references import local, paths_above, type_of
 from fhir_server.search.values import Values
 
@@ -25,7 +25,7 @@ def reference(values: Values, codes: Codes, element: Any, base: str) -> None:
                 values.references.append((code, target))
     logical = element.get("identifier")
     if logical is not None:
-        identifier(values, tuple(f"{code}:identifier" for code in codes), logical)
+        identifier_value(values, tuple(f"{code}:identifier" for code in codes), logical)
 
 
 def canonical_reference(values: Values, codes: Codes, element: Any) -> None:

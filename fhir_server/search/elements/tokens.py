@@ -50,10 +50,16 @@ def codeable_concept(values: Values, codes: Codes, element: Any) -> None:
 def identifier(values: Values, codes: Codes, element: Any) -> None:
     """Add the system and value of an Identifier, and its type for ``:of-type`` and ``:text``."""
     if isinstance(element, dict):
-        _tokens(values, codes, element.get("system"), element.get("value"))
+        identifier_value(values, codes, element)
         type_ = element.get("type")
         if isinstance(type_, dict):
             _typed(values, codes, type_, element.get("value"))
+
+
+def identifier_value(values: Values, codes: Codes, element: Any) -> None:
+    """Add the system and value of an Identifier alone."""
+    if isinstance(element, dict):
+        _tokens(values, codes, element.get("system"), element.get("value"))
 
 
 def _typed(values: Values, codes: Codes, type_: dict[str, Any], value: Any) -> None:
