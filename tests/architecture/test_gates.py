@@ -13,7 +13,8 @@ from tests.architecture.sizes import ROOT
 
 GATES = (ROOT / "docs/gates.md").read_text(encoding="utf-8")
 ACCESS = (ROOT / "docs/access.md").read_text(encoding="utf-8")
-ROWS = [line for line in GATES.partition("\n## ")[0].splitlines() if line.startswith("| ") and "---" not in line][1:]
+_TABLE = GATES.partition("\n## ")[0].splitlines()
+ROWS = [line for line in _TABLE if line.startswith("| ") and "---" not in line][1:]
 NAMED = sorted(set(re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", GATES)))
 
 
