@@ -20,13 +20,25 @@ from fhir_server.access.policy import policy
 from fhir_server.access.rules import common, compartment, organisation
 from fhir_server.access.scopes import ANY, Letter, Level, Scope
 from fhir_server.resources.types import RESOURCE_TYPES
+from fhir_server.search.parameters import SECURITY_CONTEXT
 from fhir_server.search.parse import Options
-from fhir_server.search.predicate import EVERYTHING, NOTHING, AnyOf, Everything, Predicate, all_of, any_of
+from fhir_server.search.predicate import (
+    EVERYTHING,
+    NOTHING,
+    AnyOf,
+    Chain,
+    Everything,
+    Nothing,
+    Predicate,
+    all_of,
+    any_of,
+)
 from fhir_server.search.visibility import Visibility
 
 LETTERS: Final[tuple[Letter, ...]] = ("c", "r", "u", "d", "s")
 _WRITES: Final = frozenset({"c", "u", "d"})
 _DAY: Final = 86_400_000
+_BINARY: Final = "Binary"
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,14 +136,18 @@ class Grounds:
 
     def table(self, letter: Letter, options: Options) -> dict[str, Predicate]:
         """Return, for every type that a scope with ``letter`` speaks of, what it may be done to."""
-        table: dict[str, list[Predicate]] = {}
-        for scope in self.actor.rights.scopes:
-            if letter not in scope.letters:
-                continue
+        ways: dict[str, list[Predicate]] = {}
+        scopes = [scope for scope in self.actor.rights.scopes if letter in scope.letters]
+        for scope in scopes:
             for type_ in _types(scope):
                 ground = self.ground(scope.level, type_, writes=letter in _WRITES)
-                table.setdefault(type_, []).append(all_of((ground, scope.condition(type_, options))))
-        return {type_: any_of(dict.fromkeys(ways)) for type_, ways in table.items()}
+                ways.setdefault(type_, []).append(all_of((ground, scope.condition(type_, options))))
+        table = {type_: any_of(dict.fromkeys(found)) for type_, found in ways.items()}
+        contents = [scope.condition(_BINARY, options) for scope in scopes if scope.covers(_BINARY)]
+        if contents:
+            follows = followed(table)
+            table[_BINARY] = any_of((table[_BINARY], *(all_of((follows, each)) for each in contents)))
+        return table
 
     def ground(self, level: Level, type_: str, *, writes: bool) -> Predicate:
         """Return what the context of a scope reaches of ``type_``, for reading or for writing."""
@@ -184,6 +200,16 @@ class Grounds:
             return NOTHING
         shared = () if writes else (each.shared(type_) for each in self.agreements)
         return any_of((organisation(reference, type_), *shared))
+
+
+def followed(table: Mapping[str, Predicate]) -> Predicate:
+    """Return the Binaries whose securityContext is something that ``table`` reaches: its rules are theirs.
+
+    https://hl7.org/fhir/R4/binary.html#security
+    """
+    contexts = ((type_, table.get(type_, NOTHING)) for type_ in sorted(policy().binary_contexts))
+    code = SECURITY_CONTEXT.code
+    return any_of(Chain(code, type_, rule) for type_, rule in contexts if not isinstance(rule, Nothing))
 
 
 def context_rule(actor: Actor, facts: Facts, now: int, *, writes: bool) -> Predicate:

@@ -21,8 +21,9 @@ class Policy:
     ``governing``: records that decide who sees what; not written in a patient's or user's context.
     ``owned``: type → parameters that name the organisation whose record it is. ``owned_through``: type →
     (parameter, type), whose owner owns this too. ``patients_of``: (type, parameter to the patient, parameter
-    to the organisation): records that make somebody an organisation's patient. ``protected_tag_systems``:
-    tags that only who may relabel changes.
+    to the organisation): records that make somebody an organisation's patient. ``binary_contexts``: types
+    to which a Binary's securityContext is followed. ``protected_tag_systems``: tags that only who may relabel
+    changes.
     """
 
     universal: frozenset[str]
@@ -33,6 +34,7 @@ class Policy:
     owned: dict[str, tuple[str, ...]]
     owned_through: dict[str, tuple[tuple[str, str], ...]]
     patients_of: tuple[tuple[str, str, str], ...]
+    binary_contexts: frozenset[str]
     protected_tag_systems: frozenset[str]
 
 

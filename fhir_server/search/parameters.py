@@ -204,6 +204,16 @@ def by_url() -> Mapping[str, Parameter]:
     return MappingProxyType({each.url: each for level in _by_base().values() for each in level})
 
 
+SECURITY_CONTEXT = Parameter(
+    code="security-context",
+    type="reference",
+    url="https://fhir-server.invalid/SearchParameter/Binary-security-context",
+    expression="Binary.securityContext",
+    targets=tuple(sorted(RESOURCE_TYPES)),
+)
+"""This server's own: whose rules a Binary follows. https://hl7.org/fhir/R4/binary.html#security"""
+
+
 @cache
 def _by_base() -> dict[str, list[Parameter]]:
     found: dict[str, list[Parameter]] = {}
@@ -220,6 +230,7 @@ def _by_base() -> dict[str, list[Parameter]]:
         )
         for base in row["base"]:
             found.setdefault(base, []).append(parameter)
+    found.setdefault("Binary", []).append(SECURITY_CONTEXT)
     return found
 
 

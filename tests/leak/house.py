@@ -174,7 +174,21 @@ def world() -> list[Tree]:
             "resourceType": "Binary",
             "id": "hidden-scan",
             "contentType": "text/plain",
+            "securityContext": {"reference": "Patient/hidden"},
             "data": "cXVpY2tzaWx2ZXI=",
+        },
+        {
+            "resourceType": "Binary",
+            "id": "hidden-orphan",
+            "contentType": "text/plain",
+            "data": "cXVpY2tzaWx2ZXI=",
+        },
+        {
+            "resourceType": "Binary",
+            "id": "mine-scan",
+            "contentType": "text/plain",
+            "securityContext": {"reference": "Encounter/mine-visit"},
+            "data": "cGxhaW4=",
         },
     ]
 

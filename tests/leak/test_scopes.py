@@ -188,6 +188,27 @@ def test_an_include_of_a_type_without_right_adds_nothing(house: Guarded) -> None
         assert matches(bundle, "include") == ["mine"]
 
 
+def test_a_binary_follows_the_rules_of_its_context(house: Guarded) -> None:
+    """It needs its own scope and that of what it belongs to, narrowed as that is."""
+    for scope, seen in (
+        ("patient/Binary.rs patient/Encounter.rs", True),
+        ("patient/Binary.rs", False),
+        ("patient/Binary.rs patient/Encounter.rs?status=planned", False),
+        ("patient/Binary.rs?_id=other patient/Encounter.rs", False),
+    ):
+        with house.as_(token(scope, patient="mine")):
+            assert (house.get("Binary/mine-scan").status_code == 200) is seen, scope
+            assert house.find("Binary") == (["mine-scan"] if seen else [])
+            assert house.get("Binary/hidden-scan").status_code == 404
+    scan = {"resourceType": "Binary", "contentType": "text/plain", "data": "cGxhaW4="}
+    with house.as_(token("patient/*.cruds", patient="mine")):
+        refused(house.post("Binary", scan), 403, "forbidden")
+        hidden = {**scan, "securityContext": {"reference": "Patient/hidden"}}
+        refused(house.post("Binary", hidden), 403, "forbidden")
+        own = {**scan, "securityContext": {"reference": "Patient/mine"}}
+        assert house.post("Binary", own).status_code == 201
+
+
 def test_a_granular_scope_narrows_every_route(house: Guarded) -> None:
     """It lets one code through: reads, histories, searches, includes and writes of others are hidden."""
     narrow = "patient/Observation.cruds?code=http://loinc.org|4444-4 patient/Patient.rs"
