@@ -45,12 +45,15 @@ async def capabilities(context: Context) -> Reply:
     operations = tuple(context.services.operations.values())
     registry = context.services.known.registry
     integrity = context.settings.referential_integrity
-    statement = _statement(context.request.base, operations, registry, integrity)
+    has_auth = context.settings.auth
+    statement = _statement(context.request.base, operations, registry, integrity, has_auth)
     return Reply(200, statement)
 
 
 @lru_cache(maxsize=8)
-def _statement(base: str, operations: tuple[Operation, ...], registry: Registry, integrity: bool) -> bytes:
+def _statement(
+    base: str, operations: tuple[Operation, ...], registry: Registry, integrity: bool, has_auth: bool
+) -> bytes:
     """Build the statement; kept, because it is large and changes only with the server."""
     return encode(
         {
@@ -66,6 +69,7 @@ def _statement(base: str, operations: tuple[Operation, ...], registry: Registry,
             "rest": [
                 {
                     "mode": "server",
+                    **({"security": _security(base)} if has_auth else {}),
                     "resource": [
                         _resource(name, operations, registry, integrity) for name in sorted(RESOURCE_TYPES)
                     ],
@@ -75,6 +79,25 @@ def _statement(base: str, operations: tuple[Operation, ...], registry: Registry,
             ],
         }
     )
+
+
+def _security(base: str) -> dict[str, Any]:
+    """Say that tokens are needed and where they are to be had.
+
+    https://hl7.org/fhir/smart-app-launch/STU2.2/conformance.html#declaring-support-for-oauth2-endpoints
+    """
+    oauth = "http://fhir-registry.smarthealthit.org/StructureDefinition/oauth-uris"
+    places = ("authorize", "token", "introspect", "revoke")
+    uris = [{"url": place, "valueUri": f"{base}/auth/{place}"} for place in places]
+    code = {
+        "system": "http://terminology.hl7.org/CodeSystem/restful-security-service",
+        "code": "SMART-on-FHIR",
+    }
+    return {
+        "extension": [{"url": oauth, "extension": uris}],
+        "cors": True,
+        "service": [{"coding": [code], "text": "OAuth2 using SMART App Launch 2.2"}],
+    }
 
 
 def _resource(

@@ -84,6 +84,8 @@ class Decider(AuthorizationServer):  # type: ignore[misc]  # Authlib has no type
         grant, seconds = desk.grant.value, self.lifetimes.app
         access = desk.tokens.access(record, scope, seconds, user=desk.user, grant=grant)
         response = _response(access, seconds, scope) | context_members(grant.context)
+        if grant.context.need_patient_banner is not None:
+            response["smart_style_url"] = desk.tokens.site.at("style.json")
         if "openid" in scope.split():
             nonce = desk.code.value.nonce if desk.code else ""
             response["id_token"] = desk.tokens.identity(record, desk.user, grant, scope, nonce)

@@ -54,5 +54,9 @@ def populate(world: World) -> None:
     """Add the usual accounts and apps."""
     world.client("app")
     world.user("li", roles=("patient",), fhir_user="Patient/li")
-    world.user("zhao", roles=("patient", "proxy"), fhir_user="Patient/zhao", proxies=("RelatedPerson/sun-mother",))
-    world.user("wang", roles=("practitioner",), fhir_user="Practitioner/wang", organization="Organization/north")
+    world.user(
+        "zhao", roles=("patient", "proxy"), fhir_user="Patient/zhao", proxies=("RelatedPerson/sun-mother",)
+    )
+    world.user(
+        "wang", roles=("practitioner",), fhir_user="Practitioner/wang", organization="Organization/north"
+    )

@@ -234,6 +234,7 @@ class World:
         claims["jti"] += str(now_ms()) + str(len(self.internet.asked))
         claims |= changes
         claims = {name: value for name, value in claims.items() if value is not None}
+        header = {name: value for name, value in header.items() if value is not None}
         return jwt.encode(header, claims, key, algorithms=[algorithm])
 
     def backend_token(self, client: str, scope: str = "system/*.rs", **changes: Any) -> httpx.Response:
@@ -252,7 +253,7 @@ class World:
         tree: dict[str, Any] = response.json()
         return tree
 
-    def redeem(self, client: str, code: str, **changes: Any) -> httpx.Response:
+    def redeem(self, client: str, code: str, /, **changes: Any) -> httpx.Response:
         form = {
             "grant_type": "authorization_code",
             "code": code,
@@ -264,7 +265,7 @@ class World:
         form = {name: value for name, value in {**form, **changes}.items() if value is not None}
         return self.post("token", form, **headers)
 
-    def refresh(self, client: str, token: str, **changes: str) -> httpx.Response:
+    def refresh(self, client: str, token: str, /, **changes: str) -> httpx.Response:
         form = {"grant_type": "refresh_token", "refresh_token": token, "client_id": client}
         return self.post("token", {**form, **changes})
 
@@ -275,7 +276,8 @@ def app(id_: str, **changes: Any) -> Client:
         "id": id_,
         "name": f"App {id_}",
         "method": "none",
-        "scope": "openid fhirUser launch launch/patient offline_access online_access patient/*.cruds user/*.rs",
+        "scope": "openid fhirUser launch launch/patient offline_access online_access patient/*.cruds"
+        " user/*.rs",
         "grants": ("authorization_code", "refresh_token"),
         "created": 0,
         "redirect_uris": (APP,),
@@ -398,6 +400,6 @@ def claims_of(token: str) -> dict[str, Any]:
 
 
 def header_of(token: str) -> dict[str, Any]:
-    part = token.split(".")[0]
+    part = token.split(".", maxsplit=1)[0]
     tree: dict[str, Any] = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
     return tree
