@@ -47,9 +47,6 @@ from fhir_server.store.sqlite.together import together
 PROBE: Final = 1000
 """How far a posting list is counted when the shortest is looked for."""
 
-_PROBE_AGAIN: Final = 8 * PROBE
-"""How far when all are longer than that."""
-
 _CHAIN_WEIGHT: Final = 10
 """A chain takes three or four look-ups a row."""
 
@@ -73,6 +70,11 @@ class Driven:
     driver: Conjunct | None
     tests: tuple[Conjunct, ...]
     size: int | None = None
+
+    @property
+    def comes_in_order(self) -> bool:
+        """True when candidates come by ``sk``."""
+        return self.driver is None or self.driver.in_order
 
     @property
     def walked(self) -> tuple[Conjunct, ...]:
@@ -99,10 +101,6 @@ class Compiler:
     def rows(self, type_: str, predicate: Predicate) -> Sql:
         """Return a SELECT of ``sk``, perhaps with repetitions, of what satisfies ``predicate``."""
         driven = self.drive(type_, predicate)
-        return self.driven_rows(type_, driven)
-
-    def driven_rows(self, type_: str, driven: Driven) -> Sql:
-        """Return the SELECT of a conjunction whose driver is chosen."""
         alias = next(self.aliases)
         base = driven.driver.rows() if driven.driver and driven.driver.rows else self.listing(type_)
         if not driven.tests:
@@ -119,19 +117,22 @@ class Compiler:
         """Return the condition that the live resource ``sk`` of ``type_`` satisfies ``predicate``."""
         return all_true([conjunct.test(sk) for conjunct in self.conjuncts(type_, predicate)])
 
-    def drive(self, type_: str, predicate: Predicate) -> Driven:
-        """Choose the conjunct with the shortest posting list as driver, and how the others test."""
+    def drive(self, type_: str, predicate: Predicate, limit: int = PROBE) -> Driven:
+        """Choose the conjunct with the shortest posting list as driver, and how the others test.
+
+        Lists are counted up to ``limit``; of those that are longer, one that comes in order is chosen.
+        """
         conjuncts = self.conjuncts(type_, predicate)
         able = [conjunct for conjunct in conjuncts if conjunct.rows is not None]
         if not able:
             return Driven(None, _cheapest_first(conjuncts))
-        driver, size = self._shortest(able)
+        driver, size = self._shortest(able, limit)
         others = [conjunct for conjunct in conjuncts if conjunct is not driver]
-        if size is not None and size < PROBE:
+        if size is not None and size < limit:
             others = [self._for_few(each, size) for each in others]
         return Driven(driver, _cheapest_first(others), size)
 
-    def _shortest(self, able: Sequence[Conjunct]) -> tuple[Conjunct, int | None]:
+    def _shortest(self, able: Sequence[Conjunct], limit: int) -> tuple[Conjunct, int | None]:
         """Count postings, the likely short ones first and none further than the shortest so far."""
         if len(able) == 1:
             return able[0], able[0].size  # it drives anyway: not worth counting
@@ -139,15 +140,11 @@ class Compiler:
         hopeful = sorted(
             able, key=lambda each: (each.is_dear, each.size is None, each.weight, not each.in_order)
         )
-        driver, shortest = hopeful[0], PROBE
-        for limit in (PROBE, _PROBE_AGAIN):
-            shortest = limit
-            for each in hopeful:
-                size = self.count_up_to(each, shortest)
-                if size < shortest:
-                    driver, shortest = each, size
-            if shortest < limit:
-                break
+        driver, shortest = hopeful[0], limit
+        for each in hopeful:
+            size = self.count_up_to(each, shortest)
+            if size < shortest:
+                driver, shortest = each, size
         return driver, shortest
 
     def _for_few(self, conjunct: Conjunct, candidates: int) -> Conjunct:
@@ -303,7 +300,15 @@ class Compiler:
             )
 
         label = f"{param}:{to}"
-        return Conjunct(test, rows, label=label, cost=Cost.SET, is_dear=_is_dear(inner), inner=(to, inner))
+        return Conjunct(
+            test,
+            rows,
+            label=label,
+            cost=Cost.SET,
+            is_dear=_is_dear(inner),
+            inner=(to, inner),
+            weight=_CHAIN_WEIGHT,
+        )
 
     def _has(self, type_: str, by: str, param: str, inner: Predicate) -> Conjunct:
         p = self.names.param_number(self.connection, by, param)
@@ -331,7 +336,15 @@ class Compiler:
             )
 
         label = f"_has:{by}:{param}"
-        return Conjunct(test, rows, label=label, cost=Cost.SET, is_dear=_is_dear(inner), inner=(by, inner))
+        return Conjunct(
+            test,
+            rows,
+            label=label,
+            cost=Cost.SET,
+            is_dear=_is_dear(inner),
+            inner=(by, inner),
+            weight=_CHAIN_WEIGHT,
+        )
 
     def _any(self, type_: str, items: Sequence[Predicate]) -> Conjunct:
         joined = _joined(items)

@@ -34,7 +34,7 @@ _PICKED: Final = 4_000
 """Among so many candidates at most the first are picked at once; of more, it is tried if they are dense."""
 
 _STROLL: Final = 2_000
-"""Steps of such a try."""
+"""Steps of a try."""
 
 
 @dataclass(slots=True)
@@ -58,12 +58,12 @@ class Searcher:
         walk = Walk.of(query)
         if query.explain:
             self.plan = describe(self.compiler, query.type, driven)
-        found = self._page(query, driven, walk)
+        found = self._page(query, where, driven, walk)
         return found[::-1] if walk.back else found
 
-    def _page(self, query: Query, driven: Driven, walk: Walk) -> list[Match]:
+    def _page(self, query: Query, where: Predicate, driven: Driven, walk: Walk) -> list[Match]:
         if not query.sort:
-            return self._by_creation(query, driven, walk)
+            return self._by_creation(query, where, driven, walk)
         if len(query.sort) == 1:
             param = query.sort[0].param
             p = self.compiler.names.param_number(self.compiler.connection, query.type, param)
@@ -76,32 +76,31 @@ class Searcher:
     def _by_date(self, query: Query, driven: Driven, p: int, walk: Walk) -> list[Match]:
         """Walk the index of date ``p``, unless the candidates are so few that sorting them is quicker.
 
-        A walk meets one of n candidates every N/n steps. Sorting costs some six steps a candidate; reading
-        the candidates as a set costs a tenth of looking them up, and pays while they are few.
+        A walk meets one of n candidates every N/n steps. Sorting costs some six steps a candidate. When a
+        short walk does not fill the page, the candidates are read as a set if they are not too many: a look
+        into it costs a tenth of a look-up.
         """
         tests, steps = driven.walked, None
         driver = driven.driver
         if driver is not None and not (driver.span and driver.span[0] == p):
             squared = query.count * self.compiler.extent(query.type)
             few, many = isqrt(squared // 6), isqrt(squared * 10)
-            candidates = self.compiler.count_up_to(driver, min(many, _COUNTED))
-            if candidates < min(max(few, _SORTED_AT_LEAST), _SORTED_AT_MOST):
+            if self._few(driven, min(max(few, _SORTED_AT_LEAST), _SORTED_AT_MOST)):
                 return self._by_keys(query, driven, walk)
-            if candidates < many and driver.rows is not None:
+            found = self._date_index(query, tests, p, replace(walk, steps=_STROLL))
+            if found is not None:
+                return found
+            if driver.weight == 1 and self._few(driven, min(many, _COUNTED)):
                 tests = (*driven.tests, as_set(driver))
             steps = _STEPS
-        found = by_date_index(
-            self.compiler,
-            query.type,
-            tests,
-            p,
-            replace(walk, steps=steps, is_clinical=self.clinical.get(query.type) == query.sort[0].param),
-        )
-        if found is None:
-            # The candidates lie far away in the order of the date.
-            return self._by_keys(query, driven, walk)
+        found = self._date_index(query, tests, p, replace(walk, steps=steps))
+        # The candidates may lie far away in the order of the date.
+        return self._by_keys(query, driven, walk) if found is None else found
+
+    def _date_index(self, query: Query, tests: Sequence[Conjunct], p: int, walk: Walk) -> list[Match] | None:
         self._note("the index of the date")
-        return found
+        is_clinical = self.clinical.get(query.type) == query.sort[0].param
+        return by_date_index(self.compiler, query.type, tests, p, replace(walk, is_clinical=is_clinical))
 
     def explained(self) -> dict[str, Any]:
         """Return the plan of the last page, with what it came to: candidates tested, records opened."""
@@ -144,32 +143,38 @@ class Searcher:
             return self.compiler.listing(type_)
         return driven.driver.rows()
 
-    def _by_creation(self, query: Query, driven: Driven, walk: Walk) -> list[Match]:
-        driver, tests = driven.driver, driven.tests
-        base = self._candidates(query.type, driven)
+    def _by_creation(self, query: Query, where: Predicate, driven: Driven, walk: Walk) -> list[Match]:
         self._note("creation")
-        if driver is None or driver.in_order:
-            return [(sk, ()) for sk in self._in_order(base, tests, walk)]
-        if not self._few(driven, _PICKED if driver.weight == 1 else PROBE):
-            found = self._along(query.type, driven.walked, walk, _STROLL // driver.weight)
+        if driven.comes_in_order and driven.tests and (driven.size is None or driven.size >= PROBE):
+            # Before more is counted it is tried whether the driver's first rows fill the page.
+            found = self._along(self._candidates(query.type, driven), driven.tests, walk, _STROLL)
+            if found is not None:
+                return [(sk, ()) for sk in found]
+            driven = self.compiler.drive(query.type, where, _COUNTED)
+        base = self._candidates(query.type, driven)
+        if driven.comes_in_order:
+            return [(sk, ()) for sk in self._in_order(base, driven.tests, walk)]
+        weight = driven.driver.weight if driven.driver else 1
+        if not self._few(driven, _PICKED if weight == 1 else PROBE):
+            listing = self.compiler.listing(query.type)
+            found = self._along(listing, driven.walked, walk, _STROLL // weight)
             if found is not None:
                 self._note("creation, walking the type")
                 return [(sk, ()) for sk in found]
-        return [(sk, ()) for sk in self._in_chunks(base, tests, walk)]
+        return [(sk, ()) for sk in self._in_chunks(base, driven.tests, walk)]
 
-    def _along(self, type_: str, tests: Sequence[Conjunct], walk: Walk, steps: int) -> list[int] | None:
-        """Walk the type in order of creation; None when the page is not full after so many steps."""
+    def _along(self, base: Sql, tests: Sequence[Conjunct], walk: Walk, steps: int) -> list[int] | None:
+        """Test the first rows of ``base``, which come by ``sk``; None when they do not fill the page."""
         word, sign = walk.words(down=False)
-        listing = self.compiler.listing(type_)
         start = Sql(
-            f"SELECT sk FROM ({listing.text}) WHERE sk{sign}? ORDER BY sk {word} LIMIT ?",
-            (*listing.args, walk.first_tie, steps),
+            f"SELECT sk FROM ({base.text}) WHERE sk{sign}? ORDER BY sk {word} LIMIT ?",
+            (*base.args, walk.first_tie, steps),
         )
         passing = self.compiler.passing(tests, "c.sk")
         statement = f"SELECT c.sk FROM ({start.text}) c WHERE {passing.text} LIMIT ?"
         args = (*start.args, *passing.args, walk.wanted)
-        found = [row[0] for row in self.compiler.connection.execute(statement, args)]
-        return found if len(found) == walk.wanted else None
+        found = dict.fromkeys(row[0] for row in self.compiler.connection.execute(statement, args))
+        return list(found) if len(found) == walk.wanted else None
 
     def _in_order(self, base: Sql, tests: Sequence[Conjunct], walk: Walk) -> list[int]:
         """Return what passes of rows that come by ``sk``, each once.
