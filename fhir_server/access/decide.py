@@ -7,7 +7,7 @@ https://hl7.org/fhir/smart-app-launch/scopes-and-launch-context.html
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import tzinfo
 from functools import cached_property, lru_cache
@@ -114,13 +114,20 @@ def decide(actor: Actor, now: int, facts: Facts, zone: tzinfo) -> Decision:
     options = Options(zone=zone, now=now - now % _DAY)
     refusals = {each: each.refusal(now, actor.purpose) for each in facts.agreements}
     grounds = Grounds(actor, facts, tuple(each for each, refusal in refusals.items() if refusal is None))
-    tables = {letter: grounds.table(letter, options) for letter in LETTERS}
+    # Letters that the same scopes give reach the same: one table, one visibility, for all of them.
+    shared: dict[tuple[tuple[Scope, ...], bool], tuple[frozenset[str], Visibility]] = {}
+    made: dict[Letter, tuple[frozenset[str], Visibility]] = {}
+    for letter in LETTERS:
+        scopes = tuple(scope for scope in actor.rights.scopes if letter in scope.letters)
+        key = scopes, letter in _WRITES
+        if key not in shared:
+            table = grounds.table(scopes, options, writes=letter in _WRITES)
+            shared[key] = frozenset(table), _visibility(actor, table)
+        made[letter] = shared[key]
     return Decision(
         actor=actor,
-        rights=MappingProxyType({letter: frozenset(table) for letter, table in tables.items()}),
-        seen=MappingProxyType(
-            {letter: _visibility(actor, letter, table) for letter, table in tables.items()}
-        ),
+        rights=MappingProxyType({letter: types for letter, (types, _) in made.items()}),
+        seen=MappingProxyType({letter: visibility for letter, (_, visibility) in made.items()}),
         patients=grounds.home(),
         reasons=tuple(f"Contract/{each.id}: {refusal}" for each, refusal in refusals.items() if refusal),
     )
@@ -134,13 +141,12 @@ class Grounds:
     facts: Facts
     agreements: tuple[Agreement, ...]
 
-    def table(self, letter: Letter, options: Options) -> dict[str, Predicate]:
-        """Return, for every type that a scope with ``letter`` speaks of, what it may be done to."""
+    def table(self, scopes: Sequence[Scope], options: Options, *, writes: bool) -> dict[str, Predicate]:
+        """Return, for every type that one of ``scopes`` speaks of, what they reach of it."""
         ways: dict[str, list[Predicate]] = {}
-        scopes = [scope for scope in self.actor.rights.scopes if letter in scope.letters]
         for scope in scopes:
             for type_ in _types(scope):
-                ground = self.ground(scope.level, type_, writes=letter in _WRITES)
+                ground = self.ground(scope.level, type_, writes=writes)
                 ways.setdefault(type_, []).append(all_of((ground, scope.condition(type_, options))))
         table = {type_: any_of(dict.fromkeys(found)) for type_, found in ways.items()}
         contents = [scope.condition(_BINARY, options) for scope in scopes if scope.covers(_BINARY)]
@@ -224,14 +230,14 @@ def _types(scope: Scope) -> frozenset[str]:
     return RESOURCE_TYPES - policy().explicit
 
 
-def _visibility(actor: Actor, letter: Letter, table: Mapping[str, Predicate]) -> Visibility:
+def _visibility(actor: Actor, table: Mapping[str, Predicate]) -> Visibility:
     """Return a visibility; the type that most scopes mean is left out where it can be the default."""
     whole = sum(isinstance(predicate, Everything) for predicate in table.values())
     default: Predicate = EVERYTHING if whole > len(RESOURCE_TYPES) // 2 else NOTHING
     by_type = {type_: table.get(type_, NOTHING) for type_ in RESOURCE_TYPES}
     kept = {type_: predicate for type_, predicate in by_type.items() if type(predicate) is not type(default)}
     return Visibility(
-        reason=f"{actor.client}: {letter}",
+        reason=actor.client,
         by_type=MappingProxyType(kept),
         default=default,
         holder=actor.holder,

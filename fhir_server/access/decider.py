@@ -16,7 +16,8 @@ from fhir_server.search.query import Query
 from fhir_server.search.visibility import Visibility
 from fhir_server.store.api import Store
 
-REMEMBERED: Final = 2_000
+REMEMBERED: Final = 500
+"""How many decisions are kept: some 50 kB each; the longest unused is made anew in a few milliseconds."""
 _DAY: Final = 86_400_000
 
 _Basis = tuple[Facts, int, tuple[str | None, ...]]
