@@ -44,7 +44,7 @@ class Entry(msgspec.Struct, array_like=True, frozen=True):
 
     ``interaction``: a code of restful-interaction; ``items``: the resources that were read or written, none
     for a search, whose results are not recorded; ``patients``: ids of those whose records were touched;
-    ``query``: what was asked, as it was sent; ``meaning``: as it was understood; ``issue``,
+    ``query``, ``parameters``: what was asked, as it was sent; ``meaning``: as it was understood; ``issue``,
     ``text``: why it was refused; ``reason``: what the decision rests on (agreements, consents), each a text.
     ``created``: an update or patch that made the resource.
     """
@@ -59,6 +59,7 @@ class Entry(msgspec.Struct, array_like=True, frozen=True):
     items: tuple[Item, ...] = ()
     patients: tuple[str, ...] = ()
     query: str = ""
+    parameters: tuple[tuple[str, str], ...] = ()
     operation: str = ""
     issue: str = ""
     text: str = ""

@@ -11,6 +11,7 @@ import base64
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
+from urllib.parse import urlencode
 
 from fhir_server.audit.entry import SUCCESS, Entry, Item
 from fhir_server.clock import instant
@@ -204,12 +205,19 @@ def _entities(entry: Entry, patient: str, action: str) -> Iterator[Tree]:
 
 def _query(entry: Entry) -> Tree:
     """Return what was asked: as it was sent in base64, and what it means in words."""
+    query = base64.b64encode(sent(entry).encode("utf-8", "surrogatepass")).decode()
     return {
         "type": _object(),
         "role": _role("24", "Query"),
         "description": entry.meaning or " ".join(filter(None, (entry.operation, entry.type))) or "all types",
-        "query": base64.b64encode(entry.query.encode("utf-8", "surrogatepass")).decode(),
+        **({"query": query} if query else {}),
     }
+
+
+def sent(entry: Entry) -> str:
+    """Return a request as it was sent: method, path and parameters, those of a form among them."""
+    parameters = urlencode(entry.parameters, errors="surrogatepass")
+    return f"{entry.query}?{parameters}" if parameters else entry.query
 
 
 def _reference(item: Item) -> str:

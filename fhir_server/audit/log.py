@@ -1,299 +1,122 @@
-"""The audit log of one process: a thread that seals, chains, writes and syncs what waits, many at a time.
+"""The audit log of one process, as its event loop sees it: append, and go on when it is on the disk.
 
-:meth:`Log.append` returns when the entries are on the disk. Entries that wait while the disk is busy share
-the next sync. Each process has a chain of its own, the first one that no other process holds.
+What requests append in one round of the event loop, or while the disk is busy, is one group: a thread seals,
+chains, writes and syncs it as one (:mod:`writer`). A group costs one change of threads and one sync.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
-import logging
-import os
 import queue
 import threading
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import NamedTuple
 
-from fhir_server.audit.chain import BEGINNING
-from fhir_server.audit.entry import Entry, encode
-from fhir_server.audit.keys import AuditKeys, sync_folder
-from fhir_server.audit.recover import recover
-from fhir_server.audit.segment import Reading, Segment, close_segment, new_header
-from fhir_server.clock import now_ms
+from fhir_server.audit.entry import Entry
+from fhir_server.audit.keys import AuditKeys
+from fhir_server.audit.writer import Options, Writer
 from fhir_server.faults import Fault, Kind
 
-SEGMENT_BYTES: Final = 16 * 1024 * 1024
-SEGMENT_MS: Final = 3_600_000
-"""A segment is closed when it is this large or this old: until then its end is guarded by fewer witnesses."""
-_MOST_CHAINS: Final = 1024
-_GROUP: Final = 1024
-_NEW: Final = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC
 
-_LOG = logging.getLogger("fhir_server.audit")
+class _Group(NamedTuple):
+    """Entries that are written together, those who wait for them, and the loop that they wait in."""
 
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What may be set: when a segment is closed, and the clock (ms)."""
-
-    segment_bytes: int = SEGMENT_BYTES
-    segment_ms: int = SEGMENT_MS
-    clock: Callable[[], int] = now_ms
-
-
-@dataclass(slots=True)
-class _Job:
-    entries: Sequence[Entry]
-    future: asyncio.Future[None] | None
-
-
-@dataclass(slots=True)
-class _Open:
-    """The segment that is written to."""
-
-    segment: Segment
-    handle: int
-    reading: Reading
-    opened: int
-    first: int = 0
-    last: int = 0
+    entries: list[Entry]
+    waiting: list[asyncio.Future[None]]
+    loop: asyncio.AbstractEventLoop
 
 
 class Log:
-    """An open log. Make it with :meth:`open`; append from any event loop; close it."""
+    """An open log. Make it with :meth:`open`; append from one event loop; close it."""
 
-    def __init__(self, keys: AuditKeys, folder: Path, lock: int, options: Options) -> None:
-        self._keys = keys
-        self._folder = folder
-        self._lock = lock
-        self._options = options
-        self._open: _Open | None = None
-        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+    def __init__(self, writer: Writer) -> None:
+        self._writer = writer
+        self._entries: list[Entry] = []
+        self._waiting: list[asyncio.Future[None]] = []
+        self._groups: queue.SimpleQueue[_Group | None] = queue.SimpleQueue()
+        self._is_due = False
+        self._is_writing = False
         self._closing = False
-        self._next, self._previous = 1, BEGINNING
-        self._is_left_open = True
         self.appended = 0
-        self._recover()
         self._thread = threading.Thread(target=self._work, name="audit-write", daemon=True)
         self._thread.start()
 
     @classmethod
     def open(cls, folder: Path, keys: AuditKeys, options: Options | None = None) -> Log:
-        """Take the first chain in ``folder`` that is free, closing what a crash left of it.
-
-        Raises Fault(UNAVAILABLE) when the folder cannot be used or the chain cannot be read.
-        """
-        try:
-            own, lock = _take_chain(folder)
-        except OSError as error:
-            raise Fault(
-                Kind.UNAVAILABLE, "The audit folder cannot be used; check its owner and its free space."
-            ) from error
-        try:
-            return cls(keys, own, lock, options or Options())
-        except BaseException:
-            os.close(lock)
-            raise
+        """Open a chain of its own in ``folder``; faults as :meth:`writer.Writer.open`."""
+        return cls(Writer.open(folder, keys, options or Options()))
 
     @property
     def chain(self) -> str:
         """The name of this process's chain."""
-        return self._folder.name
+        return self._writer.chain
 
     async def append(self, entries: Sequence[Entry]) -> None:
         """Return when ``entries`` are durable; Fault(UNAVAILABLE) when they could not be written."""
         if self._closing:
             raise _unavailable()
+        # One future for each who waits: cancelling one must not cancel the others.
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._jobs.put(_Job(entries, future))
+        self._waiting.append(future)
+        self.put(entries)
         await future
 
     def put(self, entries: Sequence[Entry]) -> None:
-        """Write ``entries`` soon; nobody is told."""
-        if not self._closing:
-            self._jobs.put(_Job(entries, None))
+        """Write ``entries`` soon; nobody is told. To be called in the event loop."""
+        if self._closing:
+            return
+        self._entries += entries
+        if not (self._is_due or self._is_writing):
+            self._is_due = True
+            # At the end of this round of the loop: what its other requests append goes along.
+            loop = asyncio.get_running_loop()
+            loop.call_soon(self._hand_over, loop)
 
     async def close(self) -> None:
         """Write what was accepted, close the segment and give the chain free."""
         if self._closing:
             return
         self._closing = True
-        self._jobs.put(None)
-        await asyncio.get_running_loop().run_in_executor(None, self._thread.join)
-        os.close(self._lock)
+        loop = asyncio.get_running_loop()
+        self._groups.put(_Group(self._entries, self._waiting, loop))
+        self._entries, self._waiting = [], []
+        self._groups.put(None)
+        await loop.run_in_executor(None, self._thread.join)
+        # The thread has told the loop how its last group went; let it be heard.
+        await asyncio.sleep(0)
+
+    def _hand_over(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._is_due = False
+        if not self._entries:
+            return
+        self._is_writing = True
+        group = _Group(self._entries, self._waiting, loop)
+        self._entries, self._waiting = [], []
+        self._groups.put(group)
+
+    def _written(self, group: _Group, is_durable: bool) -> None:
+        """Tell those who wait, and hand over what came meanwhile."""
+        self._is_writing = False
+        self.appended += len(group.entries)
+        for future in group.waiting:
+            if future.done():
+                continue
+            if is_durable:
+                future.set_result(None)
+            else:
+                future.set_exception(_unavailable())
+        self._hand_over(group.loop)
 
     def _work(self) -> None:
-        running = True
-        while running:
-            jobs = self._take()
-            running = None not in jobs
-            some = [job for job in jobs if job is not None]
-            if some:
-                self._settle(some, self._write(some))
-        try:
-            self._close_segment()
-        except OSError:
-            _LOG.exception("The audit segment could not be closed; the next start closes it")
-
-    def _take(self) -> list[_Job | None]:
-        """Wait for a job, and take with it what waits already; None asks the thread to end."""
-        jobs = [self._jobs.get()]
-        while len(jobs) < _GROUP and jobs[-1] is not None:
-            try:
-                jobs.append(self._jobs.get_nowait())
-            except queue.Empty:
-                break
-        return jobs
-
-    def _write(self, jobs: Sequence[_Job]) -> bool:
-        """Make a group durable; False when that failed. What failed leaves no trace in the chain."""
-        try:
-            target = self._segment()
-            chain, sealer = target.reading.chain, target.reading.sealer
-            entries = [entry for job in jobs for entry in job.entries]
-            frames = b"".join([chain.seal(sealer, encode(entry)) for entry in entries])
-            _write_all(target.handle, frames)
-            os.fdatasync(target.handle)
-        except Exception:  # noqa: BLE001 - whatever it is, who waits must be told, and the thread must live on
-            _LOG.exception("Audit entries could not be written")
-            self._abandon()
-            return False
-        target.reading.offset += len(frames)
-        target.first = target.first or entries[0].at
-        target.last = entries[-1].at
-        self.appended += len(entries)
-        return True
-
-    def _segment(self) -> _Open:
-        """Return the segment to write to, after closing one that is full or old."""
-        now = self._options.clock()
-        if self._is_left_open:
-            self._recover()
-        current = self._open
-        if current is not None and (
-            current.reading.offset >= self._options.segment_bytes
-            or now - current.opened >= self._options.segment_ms
-        ):
-            self._close_segment()
-        if self._open is None:
-            self._open = self._begin(now)
-        return self._open
-
-    def _begin(self, now: int) -> _Open:
-        segment = Segment(self._folder, self._next)
-        header = new_header(self._keys, self.chain, segment.number, self._previous, now)
-        handle = os.open(segment.path, _NEW, 0o600)
-        try:
-            _write_all(handle, header)
-            os.fdatasync(handle)
-            sync_folder(self._folder)
-        except BaseException:
-            os.close(handle)
-            raise
-        return _Open(segment, handle, Reading.begin(self._keys, header), now)
-
-    def _close_segment(self) -> None:
-        current = self._open
-        if current is None:
-            return
-        statement = close_segment(
-            self._keys,
-            current.segment,
-            current.reading,
-            (current.first, current.last),
-            self._options.clock(),
-        )
-        os.close(current.handle)
-        self._open = None
-        self._next, self._previous = statement.number + 1, bytes.fromhex(statement.hash)
-
-    def _abandon(self) -> None:
-        """Forget a group that may be half on the disk: read the segment again up to where it was durable.
-
-        The segment is closed there rather than gone on with, so that no nonce is used twice.
-        """
-        current, self._open = self._open, None
-        if current is None:
-            return
-        durable = current.reading.offset
-        with contextlib.suppress(OSError):
-            os.ftruncate(current.handle, durable)
-            os.fsync(current.handle)
-        os.close(current.handle)
-        self._is_left_open = True
-        # The disk is full, most likely: the next group tries again, and fails as long as this does.
-        with contextlib.suppress(OSError, Fault):
-            self._recover()
-
-    def _recover(self) -> None:
-        """Close the segment that a crash or a full disk left open, and go on after it."""
-        statement = recover(self._keys, self._folder, self._options.clock())
-        if statement is not None:
-            self._next, self._previous = statement.number + 1, bytes.fromhex(statement.hash)
-        self._is_left_open = False
-
-    @staticmethod
-    def _settle(jobs: Sequence[_Job], written: bool) -> None:
-        """Tell those who wait, one wake-up for each event loop."""
-        by_loop: dict[asyncio.AbstractEventLoop, list[asyncio.Future[None]]] = {}
-        for job in jobs:
-            if job.future is not None:
-                by_loop.setdefault(job.future.get_loop(), []).append(job.future)
-        for loop, futures in by_loop.items():
+        """Write groups until told to end: the thread's own loop."""
+        while (group := self._groups.get()) is not None:
+            is_durable = not group.entries or self._writer.write(group.entries)
             # A loop that was closed has nobody left who waits.
             with contextlib.suppress(RuntimeError):
-                loop.call_soon_threadsafe(_resolve, futures, written)
-
-
-def _resolve(futures: Sequence[asyncio.Future[None]], written: bool) -> None:
-    for future in futures:
-        if future.done():
-            continue
-        if written:
-            future.set_result(None)
-        else:
-            future.set_exception(_unavailable())
-
-
-def _take_chain(folder: Path) -> tuple[Path, int]:
-    """Return the folder of the first free chain and the lock that holds it."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for number in range(_MOST_CHAINS):
-        own = folder / f"p{number:02d}"
-        own.mkdir(mode=0o700, exist_ok=True)
-        handle = os.open(own / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(handle)
-            continue
-        return own, handle
-    raise OSError
-
-
-def is_free(folder: Path) -> bool:
-    """Tell whether no process holds the chain in ``folder``."""
-    try:
-        handle = os.open(folder / "lock", os.O_RDWR | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return True
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    finally:
-        os.close(handle)
-    return True
-
-
-def _write_all(handle: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(handle, view) :]
+                group.loop.call_soon_threadsafe(self._written, group, is_durable)
+        self._writer.close()
 
 
 def _unavailable() -> Fault:

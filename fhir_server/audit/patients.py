@@ -17,6 +17,7 @@ from fhir_server.resources.compartment import parameters as compartment_paramete
 from fhir_server.search.expressions import Get, paths
 from fhir_server.search.parameters import parameters
 from fhir_server.search.references import local
+from fhir_server.store.api import Change, Stored
 
 _MARK = b"Patient/"
 _ANY = re.compile(rb'"reference":"((?:[^"]*/)?Patient/[A-Za-z0-9\-.]{1,64})')
@@ -28,6 +29,25 @@ _Tree = dict[str, Any]
 
 class _Reference(msgspec.Struct, gc=False):
     reference: str | None = None
+
+
+class Patients:
+    """:func:`patients_of` of versions in one store, remembered: a version's never change."""
+
+    def __init__(self, remembered: int = 32_768) -> None:
+        self._most = remembered
+        self._known: dict[tuple[str, int, str], tuple[str, ...]] = {}
+
+    def of(self, stored: Stored | Change, base: str) -> tuple[str, ...]:
+        """Return the ids of the patients in whose compartment a version is."""
+        key = (stored.id, stored.version, stored.type)
+        found = self._known.get(key)
+        if found is None:
+            if len(self._known) >= self._most:
+                self._known.clear()
+            found = patients_of(stored.type, stored.id, stored.body, base)
+            self._known[key] = found
+        return found
 
 
 def patients_of(type_: str, id_: str, body: bytes, base: str = "") -> tuple[str, ...]:

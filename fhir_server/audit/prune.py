@@ -14,8 +14,8 @@ from typing import Final
 import msgspec
 
 from fhir_server.audit.keys import AuditKeys, replace_file, sync_folder
-from fhir_server.audit.log import is_free
 from fhir_server.audit.segment import chain_folders, segments
+from fhir_server.audit.writer import is_free
 from fhir_server.faults import Fault, Kind
 
 DAY_MS: Final = 86_400_000

@@ -1,7 +1,7 @@
 """Two stores as one: records in the one, AuditEvents in the other, both behind the ordinary door.
 
 AuditEvents are made by the indexer alone, of the log; no request writes them. They lie in a file of their
-own (decision 0006), so nothing can be joined across: a condition that would have to is refused.
+own (decision 0011), so nothing can be joined across: a condition that would have to is refused.
 """
 
 from __future__ import annotations

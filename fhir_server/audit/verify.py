@@ -15,7 +15,6 @@ from fhir_server.audit.chain import BEGINNING, Broken, Torn
 from fhir_server.audit.entry import Undecodable
 from fhir_server.audit.index import Position
 from fhir_server.audit.keys import AuditKeys
-from fhir_server.audit.log import is_free
 from fhir_server.audit.prune import pruned_through
 from fhir_server.audit.segment import (
     BadSegment,
@@ -26,6 +25,7 @@ from fhir_server.audit.segment import (
     is_signed,
     segments,
 )
+from fhir_server.audit.writer import is_free
 
 
 @dataclass(frozen=True, slots=True)

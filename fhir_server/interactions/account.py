@@ -9,12 +9,11 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
-from urllib.parse import urlencode
 
 from fhir_server.access.actor import Actor
 from fhir_server.access.decide import Decision
 from fhir_server.audit.entry import MAJOR, MINOR, SERIOUS, SUCCESS, Agent, Entry, Item
-from fhir_server.audit.patients import patients_of
+from fhir_server.audit.patients import Patients
 from fhir_server.audit.trail import Trail
 from fhir_server.clock import now_ms
 from fhir_server.faults import Fault
@@ -35,6 +34,7 @@ class Account:
     """One interaction under way: the request, what it touches, and once it was decided, on what grounds."""
 
     request: Request
+    patients: Patients
     trail: Trail = field(default_factory=Trail)
     actor: Actor | None = None
     decision: Decision | None = None
@@ -95,19 +95,20 @@ class Account:
         seen = self.trail.seen
         base = self.request.base
         if len(seen) == 1:
-            return patients_of(seen[0].type, seen[0].id, seen[0].body, base)
+            return self.patients.of(seen[0], base)
         found: dict[str, None] = {}
         for stored in seen:
-            found.update(dict.fromkeys(patients_of(stored.type, stored.id, stored.body, base)))
+            for patient in self.patients.of(stored, base):
+                found[patient] = None
         return tuple(found)
 
     def _write(self, change: Change) -> Entry:
         """Return the entry of one write, about the patients of what was there before and of what is now."""
         base = self.request.base
-        patients = dict.fromkeys(patients_of(change.type, change.id, change.body, base))
+        patients = dict.fromkeys(self.patients.of(change, base))
         for stored in self.trail.seen:
             if (stored.type, stored.id) == (change.type, change.id):
-                patients.update(dict.fromkeys(patients_of(stored.type, stored.id, stored.body, base)))
+                patients.update(dict.fromkeys(self.patients.of(stored, base)))
         name = self.request.name
         return self._entry(
             name if name in WRITES else _BY_METHOD[change.method],
@@ -132,7 +133,7 @@ class Account:
                 200,
                 type_=stored.type,
                 items=(Item(stored.type, stored.id, stored.version),),
-                patients=patients_of(stored.type, stored.id, stored.body, self.request.base),
+                patients=self.patients.of(stored, self.request.base),
             )
             for stored in kept.values()
         ]
@@ -163,6 +164,7 @@ class Account:
             items=items,
             patients=patients,
             query=query,
+            parameters=request.parameters if query else (),
             operation=request.operation or "",
             issue=issue,
             text=text,
@@ -215,7 +217,7 @@ def _named_patients(request: Request) -> tuple[str, ...]:
 
 
 def _sent(request: Request) -> str:
-    """Return the request as it was sent: method, path and parameters, those of a form among them."""
+    """Return method and path of the request as it was sent."""
     parts: Iterable[str | None]
     if request.compartment is not None:
         parts = (*request.compartment, request.type)
@@ -224,9 +226,8 @@ def _sent(request: Request) -> str:
     if request.name.startswith("history"):
         parts = (*parts, "_history")
     path = "/".join(part for part in parts if part)
-    if request.if_none_exist:
-        return f"{request.method} /{path} If-None-Exist: {request.if_none_exist}"
-    return f"{request.method} /{path}" + (f"?{urlencode(request.parameters)}" if request.parameters else "")
+    address = f"{request.method} /{path}"
+    return f"{address} If-None-Exist: {request.if_none_exist}" if request.if_none_exist else address
 
 
 def _understood(request: Request, reply: Reply) -> str:

@@ -13,6 +13,7 @@ from fhir_server.access.actor import Actor
 from fhir_server.access.bearer import unauthorized
 from fhir_server.access.decide import DEVELOPMENT, NOBODY
 from fhir_server.access.decider import Decider
+from fhir_server.audit.patients import Patients
 from fhir_server.audit.recorder import Recorder
 from fhir_server.audit.store import AUDIT, unwritable
 from fhir_server.audit.trail import begin
@@ -57,13 +58,14 @@ class Runner:
     def __init__(self, services: Services, recorder: Recorder | None = None) -> None:
         self.services = services
         self._recorder = recorder
+        self._patients = Patients()
         self._decider = Decider(services.store, services.settings.zone)
 
     async def run(self, request: Request) -> Reply:
         """Run one interaction; refusals are Faults. Whatever became of it is recorded before it is told."""
         if self._recorder is None or request.name in _UNRECORDED:
-            return await self._run(Account(request))
-        account = Account(request)
+            return await self._run(Account(request, self._patients))
+        account = Account(request, self._patients)
         outer = begin(None)
         try:
             reply = await self._run(account)
@@ -83,7 +85,7 @@ class Runner:
         """Record a request that was refused before it came here, by whom if that is known."""
         if self._recorder is None or request.name in _UNRECORDED:
             return
-        account = Account(request)
+        account = Account(request, self._patients)
         with suppress(Fault):
             account.actor = self._actor(request)
         await self._recorder.record(account.refused(fault))
