@@ -110,30 +110,36 @@ async def open_service(settings: Settings) -> Service:
     await known.refresh()
     # AuditEvents are indexed by the parameters of R4 alone: the log is older than any custom parameter.
     plain = Extractor(settings.zone, settings.base_url)
-    audit = open_audit(
-        settings.data,
-        settings.key_folder,
-        suite=ring.suite.name,
-        records=store,
-        open_store=lambda folder, keys: SqliteStore.open(
-            folder,
-            keys,
-            extractor=plain.from_body,
-            matcher=judge(plain.from_body),
-            clinical=CLINICAL_DATE,
-            options=Options(search_seconds=settings.search_seconds),
-        ),
-        extract=plain.extract,
-        failure=settings.audit_failure,
-        base_url=settings.base_url,
+    audit = (
+        None
+        if not settings.audit
+        else open_audit(
+            settings.data,
+            settings.key_folder,
+            suite=ring.suite.name,
+            records=store,
+            open_store=lambda folder, keys: SqliteStore.open(
+                folder,
+                keys,
+                extractor=plain.from_body,
+                matcher=judge(plain.from_body),
+                clinical=CLINICAL_DATE,
+                options=Options(search_seconds=settings.search_seconds),
+            ),
+            extract=plain.extract,
+            failure=settings.audit_failure,
+            base_url=settings.base_url,
+        )
     )
-    services = Services(audit.store, settings, extractor, page_key(ring.index_key), OPERATIONS, known)
-    runner = Runner(services, audit.recorder)
+    door = audit.store if audit else store
+    services = Services(door, settings, extractor, page_key(ring.index_key), OPERATIONS, known)
+    runner = Runner(services, audit.recorder if audit else None)
     jobs = JobRunner(store.jobs, {reindex.KIND: reindex.Reindex(store, known)})
 
     async def close() -> None:
         await jobs.close()
-        await audit.close()
+        if audit:
+            await audit.close()
         await store.close()
 
     service = Service(
@@ -189,6 +195,10 @@ def check_start(settings: Settings) -> None:
     """Raise :class:`RefusesToStart` unless these settings may be served."""
     if settings.auth and settings.insecure_no_auth:
         raise RefusesToStart("FHIR_AUTH and --insecure-no-auth exclude each other; leave one of them out.")
+    if not settings.audit and not settings.insecure_no_auth:
+        raise RefusesToStart(
+            "FHIR_AUDIT may be false in development only, with --insecure-no-auth; leave it out."
+        )
     if settings.auth:
         _check_base(settings)
         return

@@ -95,6 +95,10 @@ class Settings(BaseSettings):
     referential_integrity: bool = Field(
         False, description="Refuse to delete a resource that another one refers to (409)."
     )
+    audit: bool = Field(
+        True,
+        description="Record every access; may be switched off only without authentication, in development.",
+    )
     audit_failure: Literal["refuse", "continue"] = Field(
         "refuse",
         description="When the audit log cannot be written: refuse the request, or continue with an alarm.",

@@ -119,7 +119,7 @@ def prune(
 
 
 async def _index(settings: Settings) -> int:
-    async with parts.opened(settings) as service:
+    async with parts.opened(settings.model_copy(update={"audit": True})) as service:
         assert service.audit is not None
         return await service.audit.indexer.catch_up()
 

@@ -84,6 +84,11 @@ def test_refuses_other_addresses_without_authentication(settings: Callable[..., 
         create_app(settings(host=host))
 
 
+def test_refuses_to_leave_out_the_audit_outside_development(settings: Callable[..., Settings]) -> None:
+    with pytest.raises(RefusesToStart, match="FHIR_AUDIT"):
+        create_app(settings(auth=True, audit=False, insecure_no_auth=False))
+
+
 def test_refuses_to_start_without_the_flag_and_says_what_to_do(settings: Callable[..., Settings]) -> None:
     with pytest.raises(RefusesToStart, match="--insecure-no-auth"):
         create_app(settings(insecure_no_auth=False))
