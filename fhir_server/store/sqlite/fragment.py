@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, NamedTuple
 
@@ -94,11 +94,3 @@ class Conjunct:
     inner: tuple[str, Predicate] | None = None
     span: tuple[int, Sql] | None = None
     weight: int = 1
-
-
-def as_set(conjunct: Conjunct) -> Conjunct:
-    """Return the same condition, tested in the set of all its rows, which is read once."""
-    if conjunct.rows is None:
-        return conjunct
-    rows = conjunct.rows()
-    return replace(conjunct, test=lambda sk: Sql(f"+{sk} IN ({rows.text})", rows.args), cost=Cost.SET)

@@ -14,27 +14,27 @@ from typing import Any, Final
 from fhir_server.search.predicate import Predicate
 from fhir_server.search.query import Query, Sort
 from fhir_server.store.sqlite.compile import PROBE, Compiler, Driven
-from fhir_server.store.sqlite.fragment import TRUE, Conjunct, Sql, as_set
+from fhir_server.store.sqlite.fragment import TRUE, Conjunct, Sql
 from fhir_server.store.sqlite.plan import describe
 from fhir_server.store.sqlite.records import json_array
 from fhir_server.store.sqlite.schema import NO_DATE
 from fhir_server.store.sqlite.walks import Match, Walk, by_date_index, sorted_by
 
 _SORTED_AT_LEAST: Final = 200
-_SORTED_AT_MOST: Final = 4_000
+_SORTED_AT_MOST: Final = 20_000
 """So many candidates at most are sorted by looking up their keys; for more an index is walked in order."""
 
-_COUNTED: Final = 20_000
-_CHUNK: Final = 8
-
-_STEPS: Final = 20_000
-"""An index is walked so far at most in search of candidates that could be sorted instead."""
+_PATIENCE: Final = 4
+"""A walk goes on for so many times the steps that should be enough; then the candidates are sorted."""
 
 _PICKED: Final = 4_000
 """Among so many candidates at most the first are picked at once; of more, it is tried if they are dense."""
 
 _STROLL: Final = 2_000
 """Steps of a try."""
+
+_COUNTED: Final = 20_000
+_CHUNK: Final = 8
 
 
 @dataclass(slots=True)
@@ -76,31 +76,20 @@ class Searcher:
     def _by_date(self, query: Query, driven: Driven, p: int, walk: Walk) -> list[Match]:
         """Walk the index of date ``p``, unless the candidates are so few that sorting them is quicker.
 
-        A walk meets one of n candidates every N/n steps. Sorting costs some six steps a candidate. When a
-        short walk does not fill the page, the candidates are read as a set if they are not too many: a look
-        into it costs a tenth of a look-up.
+        A walk meets one of n candidates every N/n steps, and sorting a candidate costs as much as a step.
         """
-        tests, steps = driven.walked, None
-        driver = driven.driver
+        driver, steps = driven.driver, None
         if driver is not None and not (driver.span and driver.span[0] == p):
-            squared = query.count * self.compiler.extent(query.type)
-            few, many = isqrt(squared // 6), isqrt(squared * 10)
-            if self._few(driven, min(max(few, _SORTED_AT_LEAST), _SORTED_AT_MOST)):
+            balance = max(isqrt(query.count * self.compiler.extent(query.type)), _SORTED_AT_LEAST)
+            if self._few(driven, min(balance, _SORTED_AT_MOST)):
                 return self._by_keys(query, driven, walk)
-            found = self._date_index(query, tests, p, replace(walk, steps=_STROLL))
-            if found is not None:
-                return found
-            if driver.weight == 1 and self._few(driven, min(many, _COUNTED)):
-                tests = (*driven.tests, as_set(driver))
-            steps = _STEPS
-        found = self._date_index(query, tests, p, replace(walk, steps=steps))
+            steps = _PATIENCE * balance
+        is_clinical = self.clinical.get(query.type) == query.sort[0].param
+        bounded = replace(walk, steps=steps, is_clinical=is_clinical)
+        self._note("the index of the date")
+        found = by_date_index(self.compiler, query.type, driven.walked, p, bounded)
         # The candidates may lie far away in the order of the date.
         return self._by_keys(query, driven, walk) if found is None else found
-
-    def _date_index(self, query: Query, tests: Sequence[Conjunct], p: int, walk: Walk) -> list[Match] | None:
-        self._note("the index of the date")
-        is_clinical = self.clinical.get(query.type) == query.sort[0].param
-        return by_date_index(self.compiler, query.type, tests, p, replace(walk, is_clinical=is_clinical))
 
     def explained(self) -> dict[str, Any]:
         """Return the plan of the last page, with what it came to: candidates tested, records opened."""
@@ -161,6 +150,9 @@ class Searcher:
             if found is not None:
                 self._note("creation, walking the type")
                 return [(sk, ()) for sk in found]
+            if driven.tests:
+                driven = self.compiler.drive(query.type, where, _COUNTED)
+                base = self._candidates(query.type, driven)
         return [(sk, ()) for sk in self._in_chunks(base, driven.tests, walk)]
 
     def _along(self, base: Sql, tests: Sequence[Conjunct], walk: Walk, steps: int) -> list[int] | None:
