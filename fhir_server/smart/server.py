@@ -72,6 +72,8 @@ class Server:
         try:
             form = form_of(pairs)
             client_id, seen = _claimed(form, authorization)
+            if not client_id and (client_id := await self._client_of_refresh(form)):
+                form["client_id"] = client_id
             request = FormRequest("POST", form, authorization)
             for _ in range(_TRIES):
                 desk = await self._desk(form, client_id, seen)
@@ -89,6 +91,18 @@ class Server:
         except OAuth2Error as error:
             status, body, headers = error()
             return status, body, _with_no_store(headers)
+
+    async def _client_of_refresh(self, form: dict[str, str]) -> str:
+        """Return the public client that a refresh token was issued to; "" for any other request.
+
+        RFC 6749 section 6 does not ask a client without credentials to name itself, and the SMART client for
+        browsers (npm fhirclient) does not; the token itself says whose it is.
+        """
+        if form.get("grant_type") != "refresh_token":
+            return ""
+        held = await self._shelves.refreshes.get(digest(form.get("refresh_token", "")))
+        client = await self._shelves.clients.value(held.value.client) if held else None
+        return client.id if client and client.method == "none" else ""
 
     async def _desk(self, form: dict[str, str], client_id: str, seen: Peek | None) -> Desk:
         """Load what the request needs: nothing is asked of the store after this."""

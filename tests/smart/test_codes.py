@@ -129,6 +129,21 @@ def test_a_refresh_brings_a_new_pair(world: World) -> None:
     assert response.headers["cache-control"] == "no-store"
 
 
+def test_a_public_client_need_not_name_itself_and_a_confidential_one_must_show_who_it_is(
+    world: World,
+) -> None:
+    form = {"grant_type": "refresh_token"}
+    token = world.launch("app", "li")["refresh_token"]
+    assert world.post("token", {**form, "refresh_token": token}).status_code == 200
+
+    secret = world.client("keeps-a-secret", method="client_secret_post")
+    code = world.browser().through("keeps-a-secret", "li")
+    held = world.redeem("keeps-a-secret", code, client_secret=secret).json()["refresh_token"]
+
+    assert world.post("token", {**form, "refresh_token": held}).json()["error"] == "invalid_client"
+    assert world.refresh("keeps-a-secret", held, client_secret=secret).status_code == 200
+
+
 def test_a_refresh_token_that_comes_back_ends_the_whole_family(world: World) -> None:
     first = world.launch("app", "li")
     second = world.refresh("app", first["refresh_token"]).json()

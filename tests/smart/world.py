@@ -137,7 +137,7 @@ class World:
     def __init__(self, folder: Path, **changes: Any) -> None:
         KeyRing.create(folder / "keys", "standard")
         folder.chmod(0o700)
-        given = {"data": folder, "auth": True, "base_url": BASE, "log_level": "error", "login_rate": 0}
+        given = {"data": folder, "base_url": BASE, "log_level": "error", "login_rate": 0}
         self.settings = Settings.model_validate({**given, **changes})
         self.clock = Clock()
         self.internet = Internet()
