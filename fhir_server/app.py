@@ -193,8 +193,6 @@ def known_parameters() -> frozenset[str]:
 
 def check_start(settings: Settings) -> None:
     """Raise :class:`RefusesToStart` unless these settings may be served."""
-    if settings.auth and settings.insecure_no_auth:
-        raise RefusesToStart("FHIR_AUTH and --insecure-no-auth exclude each other; leave one of them out.")
     if not settings.audit and not settings.insecure_no_auth:
         raise RefusesToStart(
             "FHIR_AUDIT may be false in development only, with --insecure-no-auth; leave it out."
@@ -202,11 +200,6 @@ def check_start(settings: Settings) -> None:
     if settings.auth:
         _check_base(settings)
         return
-    if not settings.insecure_no_auth:
-        raise RefusesToStart(
-            "This version has no authentication yet, so it does not start by itself. For development on this "
-            "machine start it with --insecure-no-auth (FHIR_INSECURE_NO_AUTH=true)."
-        )
     if not is_loopback(settings.host):
         raise RefusesToStart(
             "Without authentication the server listens on this machine only. Set --host (FHIR_HOST) to "

@@ -43,9 +43,6 @@ class Settings(BaseSettings):
     insecure_no_auth: bool = Field(
         False, description="Development only: serve without authentication. Binds to loopback and says so."
     )
-    auth: bool = Field(
-        False, description="Serve with the built-in SMART authorization server: every request needs a token."
-    )
     access_token_seconds: int = Field(
         3600, ge=60, le=3600, description="Life of an access token that a person's app gets, in seconds."
     )
@@ -110,6 +107,11 @@ class Settings(BaseSettings):
         10, ge=1, description="Seconds that running requests get to finish when the server is told to stop."
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level logged.")
+
+    @property
+    def auth(self) -> bool:
+        """Whether every request needs a token: always, but for a development server that was told otherwise."""
+        return not self.insecure_no_auth
 
     @property
     def zone(self) -> ZoneInfo:

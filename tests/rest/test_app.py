@@ -86,12 +86,20 @@ def test_refuses_other_addresses_without_authentication(settings: Callable[..., 
 
 def test_refuses_to_leave_out_the_audit_outside_development(settings: Callable[..., Settings]) -> None:
     with pytest.raises(RefusesToStart, match="FHIR_AUDIT"):
-        create_app(settings(auth=True, audit=False, insecure_no_auth=False))
+        create_app(settings(audit=False, insecure_no_auth=False))
 
 
-def test_refuses_to_start_without_the_flag_and_says_what_to_do(settings: Callable[..., Settings]) -> None:
-    with pytest.raises(RefusesToStart, match="--insecure-no-auth"):
-        create_app(settings(insecure_no_auth=False))
+def test_asks_for_tokens_unless_told_otherwise(settings: Callable[..., Settings]) -> None:
+    assert settings(insecure_no_auth=False).auth
+    check_start(settings(insecure_no_auth=False))
+    assert not settings(insecure_no_auth=True).auth
+
+
+def test_takes_tokens_over_https_only_when_others_can_reach_it(settings: Callable[..., Settings]) -> None:
+    with pytest.raises(RefusesToStart, match="FHIR_BASE_URL"):
+        create_app(settings(insecure_no_auth=False, host="0.0.0.0"))
+
+    check_start(settings(insecure_no_auth=False, host="0.0.0.0", base_url="https://fhir.example.org/fhir"))
 
 
 class Lifespan:

@@ -231,7 +231,7 @@ def test_serve_hands_its_options_to_the_workers_by_the_environment(house: House,
 @pytest.mark.parametrize(
     ("options", "advice"),
     [
-        ([], "--insecure-no-auth"),
+        (["--host", "0.0.0.0"], "FHIR_BASE_URL"),
         (["--insecure-no-auth", "--host", "0.0.0.0"], "127.0.0.1"),
         (["--insecure-no-auth", "--host", "192.0.2.7"], "127.0.0.1"),
     ],
