@@ -1,5 +1,8 @@
 """``--large``: fill a store with a million resources over HTTP, watch the rate as it grows, then search it.
 
+Searches are measured over HTTP, and in process once the server has stopped; in process also while the store
+was a tenth as large, which tells how their cost grows.
+
 The store stays under ``.bench/large``; a run that was stopped goes on where it stopped.
 """
 
@@ -16,7 +19,7 @@ from urllib.parse import quote
 
 from rich.console import Console
 
-from tests.bench import data, report, servers
+from tests.bench import data, report, searches, servers
 from tests.bench import job as jobs
 from tests.bench.checks import check_validates
 from tests.bench.data import Entry
@@ -32,17 +35,25 @@ _CLIENTS = 4
 _SEEDS = 10
 """Seeds set aside for a chunk, more than it needs. A chunk sent after an interruption has new ones."""
 _POINTS = 10
+_SMALL = 100_000
+"""Resources at which the searches are measured the first time."""
+_GROWTH = Aim(at_most=1.5)
+_RATES = {"Patient?identifier": Aim(at_least=5000), "patient + _sort=-date, 20 entries": Aim(at_least=2500)}
 
 
 @dataclass(slots=True)
 class State:
-    """How far the store is filled. ``curve``: resources stored, and the rate of the chunk before."""
+    """How far the store is filled. ``curve``: resources stored, and the rate of the chunk before.
+
+    ``small``: what searches took in process when there were :data:`_SMALL` resources.
+    """
 
     chunks_begun: int = 0
     resources: int = 0
     seconds: float = 0.0
     curve: list[tuple[int, float]] = field(default_factory=list)
     queries: dict[str, list[str]] = field(default_factory=dict)
+    small: dict[str, float] = field(default_factory=dict)
 
     def save(self, path: Path) -> None:
         """Write the state so that a crash leaves the old one or the new one."""
@@ -69,19 +80,24 @@ def measure(folder: Path, resources: int, output: Path, console: Console, *, fre
         check_validates(server)
         while state.resources < resources:
             fill(server, state, path)
+            if state.resources == _SMALL:
+                state.small = {each.name: each.value for each in _in_process(folder, console)}
+                state.save(path)
             done, rate = state.curve[-1]
             left = max(0, resources - done) / rate
             console.print(
                 f"{done:>10,} of {resources:,} resources, {rate:,.0f}/s, about {left / 60:.0f} min left"
             )
         notes: list[str] = []
-        figures = [*growth(state), *searches(server, state.queries, notes, console)]
+        figures = [*growth(state), *over_http(server, state.queries, notes, console)]
         memory = server.memory()
     finally:
         server.stop()
     figures.append(Figure("start-up", began, "s", aim=Aim(at_most=2)))
     if memory is not None:
         figures.append(Figure("memory after the load", memory, "MB", aim=Aim(at_most=300)))
+    inside = _in_process(folder, console)
+    figures += [*inside, *_grown(inside, state.small)]
     size = server.disk() / state.resources
     figures.append(Figure("disk per resource", size, "bytes", aim=Aim(at_most=1000)))
     console.print(report.table(f"A store of {state.resources:,} resources", figures))
@@ -89,6 +105,21 @@ def measure(folder: Path, resources: int, output: Path, console: Console, *, fre
         console.print(f"Note: {note}", markup=False)
     report.write(output, figures, notes)
     console.print(f"Written: {output.name}")
+
+
+def _in_process(folder: Path, console: Console) -> list[Figure]:
+    return searches.measure(folder / "store", lambda words: console.print(words, markup=False))
+
+
+def _grown(figures: list[Figure], small: dict[str, float]) -> list[Figure]:
+    """Return how many times longer each search takes than when the store was small."""
+    return [
+        Figure(
+            f"{each.name}, against {_SMALL:,} resources", each.value / small[each.name], "times", aim=_GROWTH
+        )
+        for each in figures
+        if each.name.endswith("p50") and each.aim is not None and small.get(each.name)
+    ]
 
 
 def fill(server: Server, state: State, path: Path) -> None:
@@ -178,7 +209,9 @@ def growth(state: State) -> list[Figure]:
     return figures
 
 
-def searches(server: Server, asked: dict[str, list[str]], notes: list[str], console: Console) -> list[Figure]:
+def over_http(
+    server: Server, asked: dict[str, list[str]], notes: list[str], console: Console
+) -> list[Figure]:
     """Measure each kind of query for three seconds over four connections; one that fails is noted."""
     figures = []
     for name, paths in asked.items():
@@ -196,6 +229,7 @@ def searches(server: Server, asked: dict[str, list[str]], notes: list[str], cons
         if outcome.refused:
             notes.append(f"{name}: {outcome.refused} refused. {outcome.refusal}")
             continue
-        figures.append(Figure(f"{name}, 4 connections", outcome.rate, "requests/s"))
+        rate = Figure(f"{name}, 4 connections", outcome.rate, "requests/s", aim=_RATES.get(name))
+        figures.append(rate)
         figures += [Figure(f"{name}, p{p}", outcome.milliseconds(p / 100), "ms") for p in (50, 99)]
     return figures

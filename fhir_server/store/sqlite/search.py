@@ -76,11 +76,12 @@ class Searcher:
     def _by_date(self, query: Query, driven: Driven, p: int, walk: Walk) -> list[Match]:
         """Walk the index of date ``p``, unless the candidates are so few that sorting them is quicker.
 
-        A walk meets one of n candidates every N/n steps, and sorting a candidate costs as much as a step.
+        A walk meets one of n candidates every N/n steps if they are spread evenly, and sorting a candidate
+        costs as much as a step.
         """
         driver, steps = driven.driver, None
         if driver is not None and not (driver.span and driver.span[0] == p):
-            balance = max(isqrt(query.count * self.compiler.extent(query.type)), _SORTED_AT_LEAST)
+            balance = max(isqrt(2 * query.count * self.compiler.extent(query.type)), _SORTED_AT_LEAST)
             if self._few(driven, min(balance, _SORTED_AT_MOST)):
                 return self._by_keys(query, driven, walk)
             steps = _PATIENCE * balance
