@@ -19,7 +19,8 @@ setup: $(VENV)/.runtime ## Create .venv and install what the server needs
 run: $(VENV)/.runtime ## Install, make keys, load the demo data once, serve http://127.0.0.1:8080/fhir
 	@test -d $(DATA) || $(BIN)/fhir-server init --data $(DATA)
 	@$(BIN)/fhir-server load --demo --data $(DATA)
-	@$(BIN)/fhir-server serve --data $(DATA) --port $(PORT) --insecure-no-auth
+	@$(BIN)/fhir-server demo-accounts --data $(DATA) --base http://127.0.0.1:$(PORT)/fhir
+	@$(BIN)/fhir-server serve --data $(DATA) --port $(PORT)
 
 test: $(VENV)/.dev ## Install and run the whole test suite
 	@$(BIN)/python -m pytest
