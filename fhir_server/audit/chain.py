@@ -107,12 +107,14 @@ class Chain:
 def frames(data: bytes | memoryview, start: int = 0, count: int = 0) -> Iterator[tuple[int, bytes]]:
     """Yield (offset of its end, sealed bytes) of each frame from ``start``; raises :class:`Torn`.
 
-    ``count``: the number of the first one.
+    Zeros to the end are room that was made beforehand, not frames. ``count``: the number of the first one.
     """
     at, end = start, len(data)
     while at < end:
         begin = at + LENGTH.size
         length = LENGTH.unpack_from(data, at)[0] if begin <= end else -1
+        if length <= 0 and not any(bytes(data[at:])):
+            return
         if not TAG_BYTES <= length <= MOST_BYTES or begin + length > end:
             raise Torn(count, at)
         at = begin + length

@@ -34,10 +34,12 @@ from fhir_server.store.api import Change, Stale, Store
 
 CHUNK: Final = 64
 """AuditEvents in one commit."""
-SHARE: Final = 0.1
+SHARE: Final = 0.05
 """Part of a processor that indexing takes while requests come in."""
 PAUSE_SECONDS: Final = 1.0
 _YIELD_EVERY: Final = 4
+_PATIENCE: Final = 3
+"""Passes in a row that a chain may not be followed before that is said."""
 _POSITIONS: Final = "positions.json"
 _LOCK: Final = "index.lock"
 
@@ -78,7 +80,7 @@ class Indexer:
     busy: Callable[[], int] = lambda: 0
     _positions: dict[str, Position] = field(default_factory=dict)
     _task: asyncio.Task[None] | None = None
-    _broken: set[str] = field(default_factory=set)
+    _trouble: dict[str, int] = field(default_factory=dict)
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     _is_mine: bool = False
 
@@ -125,14 +127,19 @@ class Indexer:
         for chain in chain_folders(self.log):
             try:
                 stored += await self._chain(chain, polite=polite)
+                self._trouble.pop(chain.name, None)
             except (BadSegment, Broken, Undecodable):
-                if chain.name not in self._broken:
-                    self._broken.add(chain.name)
-                    _LOG.critical(
-                        "The audit log does not follow from itself; `fhir-server audit verify` tells where",
-                        extra={"fields": {"chain": chain.name}},
-                    )
+                self._complain(chain.name)
         return stored
+
+    def _complain(self, chain: str) -> None:
+        """Say that a chain cannot be followed, once, and only if that lasts: an entry may be half written."""
+        passes = self._trouble[chain] = self._trouble.get(chain, 0) + 1
+        if passes == _PATIENCE:
+            _LOG.critical(
+                "The audit log does not follow from itself; `fhir-server audit verify` tells where",
+                extra={"fields": {"chain": chain}},
+            )
 
     async def _chain(self, chain: Path, *, polite: bool) -> int:
         stored = 0
@@ -148,20 +155,28 @@ class Indexer:
         """Store what a segment holds beyond ``start``."""
         reading, base = await asyncio.to_thread(_read, self.keys, segment, start)
         stored = 0
+        entries = reading.entries_so_far()
+        while True:
+            before, started = self.busy(), time.perf_counter()
+            events = await self._next_events(segment, entries)
+            if not events:
+                return stored
+            await self._store(events)
+            self._keep(segment, reading, base)
+            stored += len(events)
+            if polite and self.busy() != before:
+                await asyncio.sleep((time.perf_counter() - started) * (1 / SHARE - 1))
+
+    async def _next_events(self, segment: Segment, entries: Iterator[tuple[int, Entry]]) -> list[Change]:
+        """Return the events of the next entries, some :data:`CHUNK`; none at the end of the log."""
         events: list[Change] = []
-        for number, entry in reading.entries_so_far():
+        for number, entry in entries:
             events += self._changes(segment, number, entry)
+            if len(events) >= CHUNK:
+                break
             if number % _YIELD_EVERY == _YIELD_EVERY - 1:
                 await asyncio.sleep(0)
-            if len(events) >= CHUNK:
-                stored += await self._store(events, polite=polite)
-                self._keep(segment, reading, base)
-                events = []
-        if events:
-            stored += await self._store(events, polite=polite)
-        if stored:
-            self._keep(segment, reading, base)
-        return stored
+        return events
 
     def _keep(self, segment: Segment, reading: Reading, base: int) -> None:
         """Write down how far the index is."""
@@ -178,18 +193,14 @@ class Indexer:
             values = self.extract(complete)
             yield Change("AuditEvent", id_, 1, entry.at, "POST", encode(complete), values)
 
-    async def _store(self, events: Sequence[Change], *, polite: bool) -> int:
+    async def _store(self, events: Sequence[Change]) -> None:
         """Commit events; those that a crash had let in already are left out."""
-        before, started = self.busy(), time.perf_counter()
         try:
             await self._commit(events)
         except Stale:
             keys = [(event.type, event.id) for event in events]
             known = {stored.id for stored in await self.store.read_many(_ALL, keys)}
             await self._commit([event for event in events if event.id not in known])
-        if polite and self.busy() != before:
-            await asyncio.sleep((time.perf_counter() - started) * (1 / SHARE - 1))
-        return len(events)
 
     async def _commit(self, events: Sequence[Change]) -> None:
         prepared = []

@@ -49,8 +49,9 @@ def _close(keys: AuditKeys, segment: Segment, now: int) -> Statement:
             first = first or entry.at
             last = entry.at
     except (Broken, Undecodable):
-        dropped = len(data) - reading.offset
-        replace_file(segment.torn_path, data[reading.offset :])
+        torn = data[reading.offset :].rstrip(b"\0")
+        dropped = len(torn)
+        replace_file(segment.torn_path, torn)
         _LOG.error(
             "The end of an audit segment could not be read and was set aside: look into it",
             extra={"fields": {"segment": segment.name, "bytes": dropped, "entries": reading.chain.count}},

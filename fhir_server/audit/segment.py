@@ -1,6 +1,7 @@
 """A segment of a chain: a file of frames behind a header, and the signed statement of what it holds.
 
-``NNNNNNNN.seg`` is only ever appended to. ``NNNNNNNN.json`` is written once, when the segment is closed.
+``NNNNNNNN.seg`` grows within zeros that make room, until it is closed and cut to its length.
+``NNNNNNNN.json`` is written once, when the segment is closed.
 """
 
 from __future__ import annotations

@@ -26,7 +26,10 @@ SEGMENT_BYTES: Final = 16 * 1024 * 1024
 SEGMENT_MS: Final = 3_600_000
 """A segment is closed when it is this large or this old: until then its end is guarded by fewer witnesses."""
 _MOST_CHAINS: Final = 1024
-_NEW: Final = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC
+_NEW: Final = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+_ROOM: Final = 256 * 1024
+"""Bytes of zeros that are written beforehand: a sync of bytes that lie within a file costs half of one that
+makes the file longer (127 against 255 microseconds here)."""
 
 _LOG = logging.getLogger("fhir_server.audit")
 
@@ -42,12 +45,13 @@ class Options:
 
 @dataclass(slots=True)
 class _Open:
-    """The segment that is written to."""
+    """The segment that is written to. ``room``: the length of its file, zeros at the end included."""
 
     segment: Segment
     handle: int
     reading: Reading
     opened: int
+    room: int
     first: int = 0
     last: int = 0
 
@@ -102,7 +106,8 @@ class Writer:
             target = self._segment()
             chain, sealer = target.reading.chain, target.reading.sealer
             frames = b"".join([chain.seal(sealer, encode(entry)) for entry in entries])
-            _write_all(target.handle, frames)
+            self._make_room(target, len(frames))
+            _write_all(target.handle, frames, target.reading.offset)
             os.fdatasync(target.handle)
         except Exception:  # noqa: BLE001 - whatever it is, who waits must be told, and the thread must live on
             _LOG.exception("Audit entries could not be written")
@@ -128,23 +133,34 @@ class Writer:
             self._open = self._begin(now)
         return self._open
 
+    @staticmethod
+    def _make_room(target: _Open, size: int) -> None:
+        """See that the file is long enough for ``size`` more bytes."""
+        end = target.reading.offset + size
+        if end > target.room:
+            room = end + _ROOM
+            _write_all(target.handle, bytes(room - target.room), target.room)
+            target.room = room
+
     def _begin(self, now: int) -> _Open:
         segment = Segment(self._folder, self._next)
         header = new_header(self._keys, self.chain, segment.number, self._previous, now)
         handle = os.open(segment.path, _NEW, 0o600)
         try:
-            _write_all(handle, header)
+            _write_all(handle, header, 0)
             os.fdatasync(handle)
             sync_folder(self._folder)
         except BaseException:
             os.close(handle)
             raise
-        return _Open(segment, handle, Reading.begin(self._keys, header), now)
+        return _Open(segment, handle, Reading.begin(self._keys, header), now, len(header))
 
     def _close_segment(self) -> None:
         current = self._open
         if current is None:
             return
+        os.ftruncate(current.handle, current.reading.offset)
+        os.fsync(current.handle)
         statement = close_segment(
             self._keys,
             current.segment,
@@ -213,7 +229,8 @@ def is_free(folder: Path) -> bool:
     return True
 
 
-def _write_all(handle: int, data: bytes) -> None:
+def _write_all(handle: int, data: bytes, offset: int) -> None:
     view = memoryview(data)
     while view:
-        view = view[os.write(handle, view) :]
+        written = os.pwrite(handle, view, offset)
+        view, offset = view[written:], offset + written

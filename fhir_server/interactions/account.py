@@ -18,7 +18,6 @@ from fhir_server.audit.trail import Trail
 from fhir_server.clock import now_ms
 from fhir_server.faults import Fault
 from fhir_server.interactions.request import Reply, Request
-from fhir_server.store.api import Change
 
 WRITES: Final = frozenset({"create", "update", "patch", "delete"})
 _READS: Final = frozenset({"read", "vread", "history-instance"})
@@ -47,7 +46,7 @@ class Account:
         """
         request, trail = self.request, self.trail
         if trail.written:
-            entries = [self._write(change) for change in trail.written]
+            entries = self._writes()
             return entries + self._left_over() if request.name == "batch" else entries
         if request.name == "batch":
             return self._left_over()
@@ -60,7 +59,7 @@ class Account:
     def failed(self, text: str) -> list[Entry]:
         """Return what happened when no answer could be given: what was written all the same, or a failure."""
         if self.trail.written:
-            return [self._write(change) for change in self.trail.written]
+            return self._writes()
         return [self._failed(503, "incomplete", text)]
 
     def _failed(self, status: int, issue: str, text: str) -> Entry:
@@ -102,22 +101,28 @@ class Account:
                 found[patient] = None
         return tuple(found)
 
-    def _write(self, change: Change) -> Entry:
-        """Return the entry of one write, about the patients of what was there before and of what is now."""
-        base = self.request.base
-        patients = dict.fromkeys(self.patients.of(change, base))
+    def _writes(self) -> list[Entry]:
+        """Return an entry for each write, about the patients of what was there before and of what is now."""
+        base, name = self.request.base, self.request.name
+        before: dict[_Key, dict[str, None]] = {}
         for stored in self.trail.seen:
-            if (stored.type, stored.id) == (change.type, change.id):
-                patients.update(dict.fromkeys(self.patients.of(stored, base)))
-        name = self.request.name
-        return self._entry(
-            name if name in WRITES else _BY_METHOD[change.method],
-            200,
-            type_=change.type,
-            items=(Item(change.type, change.id, change.version),),
-            patients=tuple(patients),
-            created=change.method != "DELETE" and change.version == 1,
-        )
+            known = before.setdefault((stored.type, stored.id), {})
+            known.update(dict.fromkeys(self.patients.of(stored, base)))
+        return [
+            self._entry(
+                name if name in WRITES else _BY_METHOD[change.method],
+                200,
+                type_=change.type,
+                items=(Item(change.type, change.id, change.version),),
+                patients=tuple(
+                    dict.fromkeys(
+                        (*self.patients.of(change, base), *before.get((change.type, change.id), ()))
+                    )
+                ),
+                created=change.method != "DELETE" and change.version == 1,
+            )
+            for change in self.trail.written
+        ]
 
     def _left_over(self) -> list[Entry]:
         """Return a read for each resource that was read and not written."""

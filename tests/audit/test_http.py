@@ -287,11 +287,11 @@ def test_a_search_through_the_audit_is_refused(server: Server) -> None:
 def test_what_cannot_be_recorded_is_not_answered(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     patient(server, "p1")
 
-    def full(_handle: int, _data: bytes) -> int:
+    def full(_handle: int, _data: bytes, _offset: int) -> int:
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as broken:
-        broken.setattr(writer.os, "write", full)
+        broken.setattr(writer.os, "pwrite", full)
         response = server.get("Patient/p1")
     assert response.status_code == 503
     assert 'resourceType":"Patient' not in response.text
@@ -306,11 +306,11 @@ def test_it_is_answered_with_an_alarm_when_the_setting_says_so(
     with served(tmp_path, audit_failure="continue") as server:
         patient(server, "p1")
 
-        def full(_handle: int, _data: bytes) -> int:
+        def full(_handle: int, _data: bytes, _offset: int) -> int:
             raise OSError(28, "No space left on device")
 
         with monkeypatch.context() as broken:
-            broken.setattr(writer.os, "write", full)
+            broken.setattr(writer.os, "pwrite", full)
             assert server.get("Patient/p1").status_code == 200
     said = "".join(capfd.readouterr())
     assert "in no audit log" in said

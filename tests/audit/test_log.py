@@ -13,7 +13,7 @@ import pytest
 from fhir_server.audit import writer
 from fhir_server.audit.log import Log
 from fhir_server.audit.recorder import Recorder
-from fhir_server.audit.segment import Segment, chain_folders, is_signed, segments
+from fhir_server.audit.segment import Reading, Segment, chain_folders, is_signed, segments
 from fhir_server.audit.verify import verify
 from fhir_server.audit.writer import Options
 from fhir_server.faults import Fault, Kind
@@ -98,7 +98,10 @@ def test_a_torn_tail_is_set_aside_loudly_and_the_rest_is_kept(
     keys = keys_in(tmp_path)
     die(tmp_path)
     segment = Segment(chain_folders(tmp_path / "audit")[0], 1)
-    with segment.path.open("ab") as file:
+    reading = Reading.begin(keys, segment.path.read_bytes())
+    list(reading.entries())
+    with segment.path.open("r+b") as file:
+        file.seek(reading.offset)
         file.write(b"\x00\x00\x01\x00half")
 
     write(tmp_path, [])
@@ -150,15 +153,15 @@ async def test_two_at_once_have_chains_of_their_own_and_the_first_free_one_is_ta
 def full_disk(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     """Make a disk that is full while the list is not empty."""
     full = [True]
-    real = os.write
+    real = os.pwrite
 
-    def refuse(handle: int, data: bytes) -> int:
+    def refuse(handle: int, data: bytes, offset: int) -> int:
         if full:
-            real(handle, bytes(data)[: len(data) // 2])
+            real(handle, bytes(data)[: len(data) // 2], offset)
             raise OSError(28, "No space left on device")
-        return real(handle, data)
+        return real(handle, data, offset)
 
-    monkeypatch.setattr(writer.os, "write", refuse)
+    monkeypatch.setattr(writer.os, "pwrite", refuse)
     return full
 
 

@@ -88,6 +88,9 @@ TAMPERED: dict[str, tuple[Tamper, str, int | None]] = {
     "the tail cut within an entry": (
         lambda chain: rewrite(chain, 3, lambda p: [*p[:-1], p[-1][:9]]), "p00/00000003", 3,
     ),
+    "bytes added": (
+        lambda chain: rewrite(chain, 2, lambda p: [*p, bytes(9)]), "p00/00000002", None,
+    ),
     "a segment missing": (lambda chain: remove(chain, 2), "p00/00000002", None),
     "the entries of a segment missing": (
         lambda chain: Segment(chain, 2).path.unlink(), "p00/00000002", None,
