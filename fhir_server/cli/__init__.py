@@ -7,6 +7,7 @@ import sys
 
 import typer
 
+from fhir_server.cli.accounts import demo_accounts
 from fhir_server.cli.agreement import agreement
 from fhir_server.cli.audit import audit
 from fhir_server.cli.check import check
@@ -31,7 +32,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (init, serve, load, demo, info, check, reindex, token):
+for command in (init, serve, load, demo, info, check, reindex, token, demo_accounts):
     app.command()(command)
 for name, group in {
     "keys": keys,

@@ -1,7 +1,7 @@
 """The desk on which one OAuth request is decided: what it needs, loaded before, and what it wants written.
 
 Authlib decides synchronously; the store is asked before and written to after. Between the two nothing waits,
-so a decision is a pure function of the desk. Decision record 0011.
+so a decision is a pure function of the desk. Decision record 0012.
 """
 
 from __future__ import annotations

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import Callable
+from typing import Final
 
 import httpx
 
 from fhir_server.access.bearer import Bearer, Trust
 from fhir_server.clock import now_ms
 from fhir_server.config import Settings
+from fhir_server.faults import Fault
 from fhir_server.smart.external import Providers
 from fhir_server.smart.fetch import Fetcher, Guarded
 from fhir_server.smart.flow import Flows
@@ -26,6 +30,8 @@ from fhir_server.smart.tokens import Site, Tokens
 from fhir_server.smart.users import Passwords, Users
 from fhir_server.store.state import State
 
+_TIDY_SECONDS: Final = 600
+
 
 class House:
     """Everything that the routes need. ``fetching``: how others' key sets are fetched, else over https."""
@@ -42,6 +48,8 @@ class House:
     ) -> None:
         self.settings = settings
         self.clock = clock
+        self.run = run
+        self._tidying: asyncio.Task[None] | None = None
         self.site = Site(settings.public_base)
         self.shelves = Shelves(state)
         self.keys = Keys(self.shelves, clock)
@@ -67,7 +75,20 @@ class House:
         """Make what is missing at the start, and clear away what has expired."""
         await self.keys.refresh()
         await self.shelves.state.sweep()
+        self._tidying = asyncio.create_task(self._tidy())
 
     async def close(self) -> None:
-        """Close the connections to others."""
+        """Stop tidying, and close the connections to others."""
+        if self._tidying is not None:
+            self._tidying.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._tidying
         await self.fetcher.close()
+
+    async def _tidy(self) -> None:
+        """Clear away what has expired, now and then: codes, used assertions, revocations, sessions."""
+        while True:
+            await asyncio.sleep(_TIDY_SECONDS)
+            # What expired is absent whether it was cleared away or not, so the next time will do.
+            with contextlib.suppress(Fault):
+                await self.shelves.state.sweep()
