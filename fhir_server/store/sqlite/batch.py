@@ -19,12 +19,12 @@ from fhir_server.crypto.envelope import Envelope
 from fhir_server.faults import Fault, Kind
 from fhir_server.search.values import Values
 from fhir_server.store.api import Change, Condition, Expectation, Stale, StillReferenced, Unreferenced
-from fhir_server.store.sqlite.compile import Compiler, type_range
+from fhir_server.store.sqlite.compile import Compiler
 from fhir_server.store.sqlite.functions import Extractor
 from fhir_server.store.sqlite.names import Draft
 from fhir_server.store.sqlite.records import METHODS, Opener, id_of, json_array, tombstone
 from fhir_server.store.sqlite.rows import COLUMNS, Row, Rows, names_of, rows_of, with_sk
-from fhir_server.store.sqlite.schema import DELETED, LIVE, generation
+from fhir_server.store.sqlite.schema import DELETED, LIVE, generation, type_range
 from fhir_server.store.sqlite.search import Searcher
 
 _MOST_ROWS = 128

@@ -8,12 +8,12 @@ resources of the one type only; NOT is over EXISTS and IN of columns that are ne
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 from typing import Final
 
-from fhir_server.crypto.blind import PREFIX_CHARACTERS, BlindIndex
+from fhir_server.crypto.blind import BlindIndex
 from fhir_server.search.predicate import (
     All,
     AnyOf,
@@ -23,40 +23,33 @@ from fhir_server.search.predicate import (
     Has,
     HasWords,
     IdIn,
-    Near,
     Not,
     Nothing,
     NumberIs,
     Predicate,
-    StringContains,
-    StringEnds,
-    StringStarts,
     Together,
     TokenIn,
     TokenIs,
     Where,
 )
+from fhir_server.store.sqlite.chains import chain, has, is_dear
 from fhir_server.store.sqlite.fragment import Conjunct, Cost, Sql, all_true, any_true, union_all
 from fhir_server.store.sqlite.functions import judge_of
-from fhir_server.store.sqlite.leaves import NOWHERE, Field, Kit, leaf, not_compiled, spans, word
+from fhir_server.store.sqlite.kit import EMPTY, NOWHERE, Field, Kit
+from fhir_server.store.sqlite.leaves import leaf, not_compiled, spans, word
 from fhir_server.store.sqlite.names import Lookup
 from fhir_server.store.sqlite.records import json_array
-from fhir_server.store.sqlite.schema import LIVE, SEQUENCE_BITS
+from fhir_server.store.sqlite.schema import LIVE, type_range
 from fhir_server.store.sqlite.together import together
 
 PROBE: Final = 1000
 """How far a posting list is counted when the shortest is looked for."""
-
-_CHAIN_WEIGHT: Final = 10
-"""A chain takes three or four look-ups a row."""
 
 _OPENING: Final = 400
 """Opening a resource costs as much as reading so many rows of an index."""
 
 _DEAR: Final = 300
 """What listing costs that opens resources is taken for so many rows: fewer candidates are tested instead."""
-
-_EMPTY = Sql("SELECT sk FROM head WHERE 0")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +85,7 @@ class Compiler:
         self.connection = connection
         self.names = names
         self.blind = blind
-        self.aliases = (f"a{i}" for i in count())
+        self.aliases: Iterator[str] = (f"a{i}" for i in count())
         self.counts = False
         self.judge = judge_of(connection)
         self.judge.forget()
@@ -160,14 +153,14 @@ class Compiler:
         """Return the SELECT of all live resources of a type, by ``sk``."""
         number = self.names.type_number(self.connection, type_)
         if number is None:
-            return _EMPTY
+            return EMPTY
         return Sql("SELECT sk FROM head WHERE sk>=? AND sk<? AND state=0", type_range(number))
 
     def undated(self, type_: str) -> Sql:
         """Return the SELECT of the live resources of a type that lack its clinical date, by ``sk``."""
         number = self.names.type_number(self.connection, type_)
         if number is None:
-            return _EMPTY
+            return EMPTY
         return Sql("SELECT sk FROM undated WHERE sk>=? AND sk<?", type_range(number))
 
     def count_up_to(self, conjunct: Conjunct, limit: int) -> int:
@@ -230,10 +223,10 @@ class Compiler:
                 return self._together(type_, item)
             case IdIn(ids):
                 return self._ids(type_, ids)
-            case Chain(param, to, inner):
-                return self._chain(type_, param, to, inner)
-            case Has(by, param, inner):
-                return self._has(type_, by, param, inner)
+            case Chain():
+                return chain(self, type_, item)
+            case Has():
+                return has(self, type_, item)
             case AnyOf(items):
                 return self._any(type_, items)
             case Not(inner):
@@ -274,78 +267,6 @@ class Compiler:
             label="_id",
         )
 
-    def _chain(self, type_: str, param: str, to: str, inner: Predicate) -> Conjunct:
-        p = self.names.param_number(self.connection, type_, param)
-        number = self.names.type_number(self.connection, to)
-        if p is None or number is None:
-            return NOWHERE
-
-        def rows() -> Sql:
-            i, h, r = next(self.aliases), next(self.aliases), next(self.aliases)
-            reached = self.rows(to, inner)
-            return Sql(
-                f"SELECT {r}.sk FROM ({reached.text}) {i} CROSS JOIN head {h} ON {h}.sk={i}.sk"
-                f" CROSS JOIN ref {r} ON {r}.p=? AND {r}.k={h}.h",
-                (*reached.args, p),
-            )
-
-        def test(sk: str) -> Sql:
-            o, i, h = next(self.aliases), next(self.aliases), next(self.aliases)
-            reached = self.test(to, inner, f"{i}.sk")
-            return Sql(
-                f"EXISTS (SELECT 1 FROM own {o} CROSS JOIN ids {i} ON {i}.h={o}.a CROSS JOIN head {h}"
-                f" ON {h}.sk={i}.sk AND {h}.state={LIVE} WHERE {o}.sk={sk} AND {o}.p=? AND {i}.sk>=? AND"
-                f" {i}.sk<? AND {reached.text})",
-                (p, *type_range(number), *reached.args),
-            )
-
-        label = f"{param}:{to}"
-        return Conjunct(
-            test,
-            rows,
-            label=label,
-            cost=Cost.SET,
-            is_dear=_is_dear(inner),
-            inner=(to, inner),
-            weight=_CHAIN_WEIGHT,
-        )
-
-    def _has(self, type_: str, by: str, param: str, inner: Predicate) -> Conjunct:
-        p = self.names.param_number(self.connection, by, param)
-        number = self.names.type_number(self.connection, type_)
-        if p is None or number is None:
-            return NOWHERE
-
-        def rows() -> Sql:
-            n, o, i, h = next(self.aliases), next(self.aliases), next(self.aliases), next(self.aliases)
-            referring = self.rows(by, inner)
-            return Sql(
-                f"SELECT {h}.sk FROM ({referring.text}) {n} CROSS JOIN own {o} ON {o}.sk={n}.sk AND {o}.p=?"
-                f" CROSS JOIN ids {i} ON {i}.h={o}.a CROSS JOIN head {h} ON {h}.sk={i}.sk AND"
-                f" {h}.state={LIVE} WHERE {h}.sk>=? AND {h}.sk<?",
-                (*referring.args, p, *type_range(number)),
-            )
-
-        def test(sk: str) -> Sql:
-            h, r = next(self.aliases), next(self.aliases)
-            referring = self.test(by, inner, f"{r}.sk")
-            return Sql(
-                f"EXISTS (SELECT 1 FROM head {h} CROSS JOIN ref {r} ON {r}.p=? AND {r}.k={h}.h"
-                f" WHERE {h}.sk={sk} AND {referring.text})",
-                (p, *referring.args),
-            )
-
-        label = f"_has:{by}:{param}"
-        return Conjunct(
-            test,
-            rows,
-            label=label,
-            cost=Cost.SET,
-            is_dear=_is_dear(inner),
-            inner=(by, inner),
-            weight=_CHAIN_WEIGHT,
-        )
-
     def _any(self, type_: str, items: Sequence[Predicate]) -> Conjunct:
         joined = _joined(items)
         branches = [(item, self.conjuncts(type_, item)) for item in joined]
@@ -358,7 +279,7 @@ class Compiler:
             (lambda: union_all([self.rows(type_, item) for item in joined])) if able else None,
             label="any",
             cost=max((c.cost for _, conjuncts in branches for c in conjuncts), default=Cost.POINT),
-            is_dear=any(map(_is_dear, joined)),
+            is_dear=any(map(is_dear, joined)),
             weight=max((c.weight for _, conjuncts in branches for c in conjuncts), default=1),
         )
 
@@ -378,29 +299,8 @@ def _joined(items: Sequence[Predicate]) -> list[Predicate]:
     return [*(Where(param, TokenIn(frozenset(some))) for param, some in codes.items()), *rest]
 
 
-def _is_dear(predicate: Predicate) -> bool:
-    """Tell whether listing what satisfies the predicate opens resources, whatever drives."""
-    match predicate:
-        case Where(_, StringContains() | StringEnds() | Near()):
-            return True
-        case Where(_, StringStarts(text)):
-            return len(text) > PREFIX_CHARACTERS
-        case Chain(_, _, inner) | Has(_, _, inner):
-            return _is_dear(inner)
-        case All(items):
-            return all(map(_is_dear, items))
-        case AnyOf(items):
-            return any(map(_is_dear, items))
-    return False
-
-
 def _cheapest_first(conjuncts: Sequence[Conjunct]) -> tuple[Conjunct, ...]:
     return tuple(sorted(conjuncts, key=lambda conjunct: conjunct.cost))
-
-
-def type_range(number: int) -> tuple[int, int]:
-    """Return the first ``sk`` of a type and the one after its last."""
-    return number << SEQUENCE_BITS, (number + 1) << SEQUENCE_BITS
 
 
 def _negated(condition: Sql) -> Sql:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Final
 
-from fhir_server.crypto.blind import CHUNK_BYTES, PREFIX_CHARACTERS, BlindIndex, following
 from fhir_server.faults import Fault, Kind
 from fhir_server.search.fold import fold
 from fhir_server.search.predicate import (
@@ -21,15 +19,12 @@ from fhir_server.search.predicate import (
     StringIs,
     StringStarts,
     Test,
-    Together,
     TokenIn,
     TokenIs,
     UriIs,
     Where,
 )
-from fhir_server.store.sqlite.cells import covering
 from fhir_server.store.sqlite.fragment import (
-    FALSE,
     TRUE,
     Conjunct,
     Cost,
@@ -38,52 +33,15 @@ from fhir_server.store.sqlite.fragment import (
     any_true,
     union_all,
 )
-from fhir_server.store.sqlite.functions import Judge
+from fhir_server.store.sqlite.kit import EMPTY, NOWHERE, Field, Kit, among
 from fhir_server.store.sqlite.records import json_array
 from fhir_server.store.sqlite.rows import WORD_SYSTEM
 from fhir_server.store.sqlite.schema import DAY_MS
 from fhir_server.store.sqlite.spans import Comparison, date_comparison, number_comparison
-
-_EMPTY = Sql("SELECT sk FROM head WHERE 0")
+from fhir_server.store.sqlite.texts import contains, near, starts, then_opened
 
 _LOOKED_UP: Final = 16
 """A candidate is looked up under so many codes; under more, all rows of the codes are read as a set."""
-
-NOWHERE = Conjunct(test=lambda _: FALSE, rows=lambda: _EMPTY, in_order=True, size=0, label="nowhere")
-"""What no resource satisfies."""
-
-
-@dataclass(frozen=True, slots=True)
-class Field:
-    """A search parameter of a type and its number."""
-
-    type: str
-    code: str
-    p: int
-
-
-@dataclass(frozen=True, slots=True)
-class Kit:
-    """What conditions are compiled with.
-
-    ``names`` yields fresh SQL names; ``has_one_date`` tells whether no resource has several values of a date,
-    ``has_rows`` whether an index table has any row of a parameter number.
-    """
-
-    blind: BlindIndex
-    judge: Judge
-    names: Iterator[str]
-    has_one_date: Callable[[int], bool]
-    has_rows: Callable[[str, int], bool]
-
-    def opened(self, type_: str, test: Where | Together, sk: str) -> Sql:
-        """Return a test of ``sk`` by opening the resource."""
-        h, v = next(self.names), next(self.names)
-        return Sql(
-            f"EXISTS (SELECT 1 FROM head {h} CROSS JOIN version {v} ON {v}.rk={h}.rk"
-            f" WHERE {h}.sk={sk} AND holds(?, {h}.h, {v}.ver, {v}.payload, ?))",
-            (type_, self.judge.number(test)),
-        )
 
 
 def leaf(test: Test, field: Field, kit: Kit) -> Conjunct:  # noqa: C901, PLR0911, PLR0912 - one case for each test
@@ -93,7 +51,7 @@ def leaf(test: Test, field: Field, kit: Kit) -> Conjunct:  # noqa: C901, PLR0911
         case Present() | TokenIs(None, None):
             return _present(field, kit)
         case TokenIs(str() as system, None):
-            return _among("token", Sql("p=? AND s=?", (p, blind.system(system))), (field, test, kit))
+            return among("token", Sql("p=? AND s=?", (p, blind.system(system))), (field, test, kit))
         case TokenIs(None, str() as code):
             return _at("token", Sql("p=? AND k=?", (p, blind.code(code))), field.code)
         case TokenIs(str() as system, str() as code):
@@ -107,13 +65,13 @@ def leaf(test: Test, field: Field, kit: Kit) -> Conjunct:  # noqa: C901, PLR0911
             key_of = (p, blind.prefix(fold(text)), blind.text(text))
             return _at("str", Sql("p=? AND k=? AND e=?", key_of), field.code)
         case StringStarts(text):
-            return _starts(fold(text), field, kit)
+            return starts(fold(text), field, kit)
         case StringContains(text):
-            return _contains(text, field, kit)
+            return contains(text, field, kit)
         case StringEnds(text, whole):
-            wider = _starts(text, field, kit) if whole else _contains(text, field, kit)
+            wider = starts(text, field, kit) if whole else contains(text, field, kit)
             assert wider.rows is not None  # both list their rows
-            return _then_opened(wider.rows(), field, test, kit)
+            return then_opened(wider.rows(), field, test, kit)
         case ReferenceIs(targets):
             return _reference(field, [blind.target(target) for target in dict.fromkeys(targets)])
         case QuantityIs():
@@ -121,7 +79,7 @@ def leaf(test: Test, field: Field, kit: Kit) -> Conjunct:  # noqa: C901, PLR0911
         case DateIs() | NumberIs():
             return spans(field, [test], kit)
         case Near():
-            return _near(test, field, kit)
+            return near(test, field, kit)
     raise not_compiled()
 
 
@@ -142,19 +100,6 @@ def _at(table: str, key: Sql, label: str) -> Conjunct:
         lambda: Sql(f"SELECT sk FROM {table} WHERE {key.text}", key.args),
         in_order=True,
         label=label,
-    )
-
-
-def _among(table: str, key: Sql, source: tuple[Field, Test, Kit]) -> Conjunct:
-    """Compile a range of keys; as a test it is read once, as a set, or the few candidates are opened."""
-    field, test, kit = source
-    rows = Sql(f"SELECT sk FROM {table} WHERE {key.text}", key.args)
-    return Conjunct(
-        lambda sk: Sql(f"+{sk} IN ({rows.text})", rows.args),
-        lambda: rows,
-        label=field.code,
-        cost=Cost.SET,
-        opened=lambda sk: kit.opened(field.type, Where(field.code, test), sk),
     )
 
 
@@ -199,7 +144,7 @@ def _member(members: frozenset[tuple[str | None, str]], field: Field, kit: Kit) 
         )
         for some, system in groups
     ]
-    rows = union_all(listed) if listed else _EMPTY
+    rows = union_all(listed) if listed else EMPTY
 
     def looked_up(sk: str) -> Sql:
         among = "k IN (SELECT value FROM json_each(?))"
@@ -223,69 +168,6 @@ def _member(members: frozenset[tuple[str | None, str]], field: Field, kit: Kit) 
         cost=Cost.SET,
         opened=lambda sk: kit.opened(field.type, Where(field.code, TokenIn(members)), sk),
     )
-
-
-def _starts(text: str, field: Field, kit: Kit) -> Conjunct:
-    least = kit.blind.prefix(text[:PREFIX_CHARACTERS])
-    beyond = following(least)
-    upper = TRUE if beyond is None else Sql("k<?", (beyond,))
-    key = all_true([Sql("p=?", (field.p,)), Sql("k>=?", (least,)), upper])
-    found = _among("str", key, (field, StringStarts(text), kit))
-    if len(text) <= PREFIX_CHARACTERS:
-        return found
-    # The index knows the first characters only; the rest is compared with the opened resource.
-    return _then_opened(Sql(f"SELECT sk FROM str WHERE {key.text}", key.args), field, StringStarts(text), kit)
-
-
-def _then_opened(candidates: Sql, field: Field, test: Test, kit: Kit) -> Conjunct:
-    """Compile a test whose rows the index narrows down and the opened resource decides."""
-
-    def opened(sk: str) -> Sql:
-        return kit.opened(field.type, Where(field.code, test), sk)
-
-    def rows() -> Sql:
-        c = next(kit.names)
-        passing = opened(f"{c}.sk")
-        return Sql(
-            f"SELECT {c}.sk FROM (SELECT DISTINCT sk FROM ({candidates.text})) {c} WHERE {passing.text}",
-            candidates.args + passing.args,
-        )
-
-    return Conjunct(opened, rows, label=field.code, cost=Cost.RECORD, is_dear=True)
-
-
-def _contains(part: str, field: Field, kit: Kit) -> Conjunct:
-    """Compile a search within strings: one resource is opened for each different string, known ones aside."""
-    # A character takes up the same room in every key, so that shorter strings are passed over unopened.
-    room = CHUNK_BYTES * min(len(part), PREFIX_CHARACTERS)
-
-    def rows() -> Sql:
-        d, h, v, s = (next(kit.names) for _ in range(4))
-        return Sql(
-            f"SELECT {s}.sk FROM (SELECT k, e, min(sk) AS sk FROM str WHERE p=? AND length(k)>=?"
-            f" GROUP BY k, e) {d} CROSS JOIN head {h} ON {h}.sk={d}.sk"
-            f" CROSS JOIN version {v} ON {v}.rk={h}.rk"
-            f" CROSS JOIN str {s} ON {s}.p=? AND {s}.k={d}.k AND {s}.e={d}.e WHERE"
-            f" coalesce(known({d}.e, ?), contains(?, {h}.h, {v}.ver, {v}.payload, ?, {d}.e, ?))",
-            (field.p, room, field.p, part, field.type, field.code, part),
-        )
-
-    return Conjunct(
-        lambda sk: kit.opened(field.type, Where(field.code, StringContains(part)), sk),
-        rows,
-        label=field.code,
-        cost=Cost.RECORD,
-        is_dear=True,
-    )
-
-
-def _near(test: Near, field: Field, kit: Kit) -> Conjunct:
-    cells = covering(test.latitude, test.longitude, test.metres)
-    digests = json_array(kit.blind.cell(*cell) for cell in cells)
-    candidates = Sql(
-        "SELECT t.sk FROM json_each(?) j CROSS JOIN token t ON t.p=? AND t.k=j.value", (digests, field.p)
-    )
-    return _then_opened(candidates, field, test, kit)
 
 
 def _reference(field: Field, digests: Sequence[int]) -> Conjunct:

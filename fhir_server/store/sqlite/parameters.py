@@ -12,11 +12,10 @@ from typing import Final
 
 from fhir_server.store.api import Stale
 from fhir_server.store.sqlite.batch import Tools, repeated
-from fhir_server.store.sqlite.compile import type_range
 from fhir_server.store.sqlite.names import Draft, Names
 from fhir_server.store.sqlite.reader import Readers
 from fhir_server.store.sqlite.rows import BY_RESOURCE, COLUMNS, Rows, names_of, rows_of, with_sk
-from fhir_server.store.sqlite.schema import LIVE, generation
+from fhir_server.store.sqlite.schema import LIVE, generation, type_range
 from fhir_server.store.sqlite.writer import Writer
 from fhir_server.store.upkeep import Rebuilt
 

@@ -17,11 +17,11 @@ from fhir_server.search.values import Values
 from fhir_server.search.visibility import Visibility
 from fhir_server.store.api import HistoryPage, HistoryQuery, Stored
 from fhir_server.store.sqlite.batch import Tools
-from fhir_server.store.sqlite.compile import type_range
 from fhir_server.store.sqlite.fragment import Sql
 from fhir_server.store.sqlite.names import Lookup, Names
 from fhir_server.store.sqlite.reader import Session
 from fhir_server.store.sqlite.records import BY_VERSION, CURRENT, Opener, json_array
+from fhir_server.store.sqlite.schema import type_range
 
 Matcher = Callable[[Predicate, str, bytes, Resolve, Referrers], bool]
 """Predicate, type and body → whether the body satisfies it, given what it leads to and what leads to it."""

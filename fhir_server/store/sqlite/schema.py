@@ -183,3 +183,8 @@ def generation(connection: sqlite3.Connection) -> int:
     """Return the number of the current set of search parameters, as this transaction sees it."""
     row = connection.execute("SELECT value FROM meta WHERE key='generation'").fetchone()
     return 0 if row is None else int(row[0])
+
+
+def type_range(number: int) -> tuple[int, int]:
+    """Return the first ``sk`` of a type and the one after its last."""
+    return number << SEQUENCE_BITS, (number + 1) << SEQUENCE_BITS

@@ -24,7 +24,8 @@ from fhir_server.search.predicate import (
 )
 from fhir_server.store.sqlite.elements import column
 from fhir_server.store.sqlite.fragment import TRUE, Conjunct, Cost, Sql, all_true, union_all
-from fhir_server.store.sqlite.leaves import Field, Kit, within
+from fhir_server.store.sqlite.kit import Field, Kit
+from fhir_server.store.sqlite.leaves import within
 from fhir_server.store.sqlite.records import json_array
 from fhir_server.store.sqlite.schema import DAY_MS
 from fhir_server.store.sqlite.spans import Comparison, date_comparison, number_comparison
