@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from fhir_server.access.actor import AUDIT_ADMINISTRATOR, SECURITY_ADMINISTRATOR, SYSTEM_ADMINISTRATOR
 from fhir_server.faults import Fault
 from fhir_server.smart.users import FREE_ATTEMPTS, wait_ms
-from tests.smart.world import BASE, HOST, PASSWORD, World
+from tests.smart.asking import BASE, HOST
+from tests.smart.world import PASSWORD, World
 
 WRONG = "not the password at all"
 

@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.smart.world import APP, BASE, PASSWORD, World, asked
+from tests.smart.asking import APP, BASE, asked
+from tests.smart.world import PASSWORD, World
 
 HOSTILE = "https://evil.example.test/callback"
 

@@ -12,7 +12,8 @@ import pytest
 from joserfc.jwk import RSAKey
 
 from fhir_server.smart.accounts import remove_client
-from tests.smart.world import ASSERTION, BASE, JWKS, KEYS, World, claims_of
+from tests.smart.asking import BASE
+from tests.smart.world import ASSERTION, JWKS, KEYS, World, claims_of
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -18,7 +18,8 @@ from fhir_server.smart.assertions import peek
 from fhir_server.smart.clients import checked, printable
 from fhir_server.smart.granting import covers, within
 from fhir_server.smart.texts import LANGUAGES, TEXTS, preferred
-from tests.smart.world import APP, BASE, JWKS, KEYS, World, app
+from tests.smart.asking import APP, BASE
+from tests.smart.world import JWKS, KEYS, World, app
 
 PRIVATE = {"keys": [KEYS["ES384"].as_dict(private=True)]}
 

@@ -9,7 +9,8 @@ import msgspec
 import pytest
 
 from fhir_server.smart.accounts import change_user
-from tests.smart.world import BASE, VERIFIER, World, challenge, claims_of, header_of
+from tests.smart.asking import BASE, VERIFIER, challenge
+from tests.smart.world import World, claims_of, header_of
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from fhir_server.faults import Fault, Kind
 from fhir_server.smart.launch import context_of
-from tests.smart.world import BASE, World
+from tests.smart.asking import BASE
+from tests.smart.world import World
 
 LAUNCH = "launch openid fhirUser patient/*.rs"
 

@@ -16,7 +16,8 @@ from joserfc.jwk import RSAKey
 
 from fhir_server.faults import Fault
 from fhir_server.smart.fetch import Fetcher, Guarded, age_of, is_public
-from tests.smart.world import BASE, World, challenge
+from tests.smart.asking import BASE, challenge
+from tests.smart.world import World
 
 IDP = "https://idp.example.test"
 KEY = RSAKey.generate_key(2048, {"kid": "idp", "use": "sig", "alg": "RS256"})

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fhir_server.smart.rates import BURST_SECONDS, Rate
-from tests.smart.world import BASE, World
+from tests.smart.asking import BASE
+from tests.smart.world import World
 
 ORIGIN = "https://app.example.test"
 STRANGER = "https://stranger.example.test"

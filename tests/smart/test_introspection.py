@@ -6,7 +6,8 @@ import base64
 
 import pytest
 
-from tests.smart.world import BASE, World
+from tests.smart.asking import BASE
+from tests.smart.world import World
 
 
 @pytest.fixture(scope="module")

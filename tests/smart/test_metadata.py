@@ -6,7 +6,8 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import KeySet
 
-from tests.smart.world import BASE, World, claims_of, header_of
+from tests.smart.asking import BASE
+from tests.smart.world import World, claims_of, header_of
 
 
 @pytest.mark.parametrize("accept", ["*/*", "text/html", "application/fhir+xml"])

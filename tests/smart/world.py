@@ -33,14 +33,10 @@ from fhir_server.smart.fetch import Guarded
 from fhir_server.smart.house import House
 from fhir_server.smart.records import Client, Issuer, User
 from fhir_server.smart.users import Passwords
+from tests.smart.asking import APP, BASE, HOST, VERIFIER, asked
 
 T = TypeVar("T")
-HOST = "https://fhir.example.test"
-BASE = f"{HOST}/fhir"
-APP = "https://app.example.test/callback"
 PASSWORD = "correct horse battery"
-VERIFIER = "a-verifier-of-forty-three-characters-or-more-0123"
-SCOPE = "openid fhirUser launch/patient patient/*.rs offline_access"
 ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
 _RSA = RSAKey.generate_key(2048, {"kid": "rsa", "alg": "RS384"})
@@ -283,26 +279,6 @@ def app(id_: str, **changes: Any) -> Client:
         "redirect_uris": (APP,),
     }
     return Client(**{**given, **changes})
-
-
-def challenge(verifier: str = VERIFIER) -> str:
-    return base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).decode().rstrip("=")
-
-
-def asked(client: str, **changes: str | None) -> dict[str, str]:
-    """Return the parameters of an authorization request; None leaves one out."""
-    given: dict[str, str | None] = {
-        "response_type": "code",
-        "client_id": client,
-        "redirect_uri": APP,
-        "scope": SCOPE,
-        "state": "state-1",
-        "aud": BASE,
-        "code_challenge": challenge(),
-        "code_challenge_method": "S256",
-        **changes,
-    }
-    return {name: value for name, value in given.items() if value is not None}
 
 
 class Browser:
