@@ -28,6 +28,7 @@ from fhir_server.search.predicate import (
     QuantityIs,
     ReferenceIs,
     StringContains,
+    StringEnds,
     StringIs,
     StringStarts,
     Test,
@@ -122,7 +123,7 @@ class World:
         random, tests = self._random, self._tests
         makers: list[Callable[[], Predicate]] = [
             lambda: Where("code", random.choice((tests.token, tests.member))()),
-            lambda: Where("name", random.choice((tests.starts, tests.contains, tests.exact))()),
+            lambda: Where("name", random.choice((tests.starts, tests.contains, tests.ends, tests.exact))()),
             lambda: Where("date", tests.date()),
             lambda: All((Where("date", tests.date()), Where("date", tests.date()))),
             lambda: Where("factor", tests.number()),
@@ -146,7 +147,7 @@ class World:
             "pair": (tests.token, tests.member),
             "measured": (tests.quantity,),
             "dated": (tests.date,),
-            "said": (tests.starts, tests.contains, tests.exact),
+            "said": (tests.starts, tests.contains, tests.ends, tests.exact),
             "linked": (tests.reference, tests.uri),
             "placed": (tests.number,),
         }
@@ -246,6 +247,9 @@ class _Tests:
 
     def contains(self) -> Test:
         return StringContains(fold(self._pick(PARTS)))
+
+    def ends(self) -> Test:
+        return StringEnds(fold(self._pick(PARTS)), self._random.random() < 0.5)
 
     def exact(self) -> Test:
         return StringIs(self._pick(WORDS))
