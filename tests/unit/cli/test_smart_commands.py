@@ -20,7 +20,7 @@ class RealHouse(House):
     """A house whose parts are the real ones."""
 
     def ends(self, *arguments: str | Path, code: int = 0) -> tuple[str, str]:
-        """Run a command on the data folder that must end with ``code``; return what it said on each stream."""
+        """Run a command on the data folder that must end with ``code``; return what it printed."""
         ended = self.run(*arguments, "--data", self.data)
 
         assert ended.code == code, ended.out + ended.err
