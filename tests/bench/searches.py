@@ -50,10 +50,11 @@ class Row:
 
 def measure(folder: Path, say: Callable[[str], None]) -> list[Figure]:
     """Open the store of a stopped server's data folder and measure every row."""
-    return asyncio.run(_measure(folder, say))
+    return asyncio.run(measured(folder, say))
 
 
-async def _measure(folder: Path, say: Callable[[str], None]) -> list[Figure]:
+async def measured(folder: Path, say: Callable[[str], None]) -> list[Figure]:
+    """Do what :func:`measure` says, in a running event loop."""
     settings = Settings(data=folder)
     extractor = Extractor(settings.zone, settings.base_url)
     store = SqliteStore.open(
