@@ -110,7 +110,7 @@ class Settings(BaseSettings):
 
     @property
     def auth(self) -> bool:
-        """Whether every request needs a token: always, but for a development server that was told otherwise."""
+        """Whether every request needs a token: always, but for a development server told otherwise."""
         return not self.insecure_no_auth
 
     @property

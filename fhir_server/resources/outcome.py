@@ -16,8 +16,7 @@ if TYPE_CHECKING:
 
 _ENCODE = msgspec.json.Encoder().encode
 # A FHIR string holds no control characters besides tab, line feed and carriage return, JSON text no lone
-# surrogates, and XML neither U+FFFE nor U+FFFF; a diagnostics sentence that quotes the client's words must not
-# make the outcome itself invalid.
+# surrogates, XML neither U+FFFE nor U+FFFF; what quotes the client must not spoil the outcome itself.
 _NEVER = (*range(0x20), 0x7F, *range(0xD800, 0xE000), 0xFFFE, 0xFFFF)
 _UNFIT = {code: "\ufffd" for code in _NEVER if code not in (9, 10, 13)}
 
