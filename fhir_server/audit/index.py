@@ -2,7 +2,7 @@
 
 The log is the truth and the index a view of it: it may be deleted at any time and is made anew. Of all
 processes that share a data folder one indexes, whichever holds the lock. It works little while requests
-come in (:data:`SHARE`) and as fast as it can when none do.
+come in (:data:`SHARE`, :data:`BUSY_SHARE`) and as fast as it can when none do.
 """
 
 from __future__ import annotations
@@ -34,8 +34,11 @@ from fhir_server.store.api import Change, Stale, Store
 
 CHUNK: Final = 64
 """AuditEvents in one commit."""
-SHARE: Final = 0.05
-"""Part of a processor that indexing takes while requests come in."""
+SHARE: Final = 0.25
+BUSY_SHARE: Final = 0.02
+"""Part of a processor that indexing takes while requests come in, and while many do."""
+BUSY_RATE: Final = 500
+"""Entries a second that are many."""
 PAUSE_SECONDS: Final = 1.0
 _YIELD_EVERY: Final = 4
 _PATIENCE: Final = 3
@@ -164,8 +167,10 @@ class Indexer:
             await self._store(events)
             self._keep(segment, reading, base)
             stored += len(events)
-            if polite and self.busy() != before:
-                await asyncio.sleep((time.perf_counter() - started) * (1 / SHARE - 1))
+            if polite and (came := self.busy() - before):
+                seconds = time.perf_counter() - started
+                share = BUSY_SHARE if came > BUSY_RATE * seconds else SHARE
+                await asyncio.sleep(seconds * (1 / share - 1))
 
     async def _next_events(self, segment: Segment, entries: Iterator[tuple[int, Entry]]) -> list[Change]:
         """Return the events of the next entries, some :data:`CHUNK`; none at the end of the log."""
