@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import replace
 
 from fhir_server.access.guard import Guard
 from fhir_server.faults import Fault, Issue, Kind
@@ -29,7 +28,7 @@ from fhir_server.interactions.write import (
     still_referenced,
 )
 from fhir_server.resources.bundle import Entry, Response, duplicates, order, overlaps, require, responses
-from fhir_server.store.api import Condition, Stale, StillReferenced
+from fhir_server.store.api import Condition, Expectation, Stale, StillReferenced
 
 WRITES = frozenset({"create", "update", "patch", "delete"})
 YIELD_EVERY = 4
@@ -47,9 +46,9 @@ async def transaction(context: Context, read: Sequence[Entry | Fault]) -> Reply:
     references = References(writes)
     fresh: dict[int, str] = {}
     for _ in range(ATTEMPTS):
-        drafts = await _draft(context, writes, own, references, fresh)
+        drafts, expectations = await _draft(context, writes, own, references, fresh)
         try:
-            await _commit(context, list(drafts.values()))
+            await _commit(context, list(drafts.values()), expectations)
         except Stale:
             await context.services.known.refresh()
             continue
@@ -119,8 +118,11 @@ async def _draft(
     own: dict[int, Context],
     references: References,
     fresh: dict[int, str],
-) -> dict[int, Draft]:
-    """Draft every writing entry, by entry index, in processing order; ``own``: each one's own context."""
+) -> tuple[dict[int, Draft], list[Expectation]]:
+    """Draft every writing entry, by entry index, in processing order; ``own``: each one's own context.
+
+    With the drafts comes what the store must still find when they are committed.
+    """
     known = await identify(context, writes, fresh)
     overlaps(writes, {e.index: f"{e.target.type}/{known.ids[e.index]}" for e in writes})
     await references.resolve(context, known)
@@ -136,10 +138,7 @@ async def _draft(
             await asyncio.sleep(0)
     _raise(faults)
     await _guard(context, writes, drafts)
-    first = next(iter(drafts), None)
-    if first is not None:
-        drafts[first] = _with_conditions(drafts[first], tuple(known.expectations))
-    return drafts
+    return drafts, known.expectations
 
 
 async def _one(own: Context, entry: Entry, known: Identities, made: dict[str, Draft]) -> Draft:
@@ -180,9 +179,10 @@ async def _update(context: Context, entry: Entry, known: Identities, id_: str) -
     return await update.unmatched(context, tree, id_, ())
 
 
-async def _commit(context: Context, drafts: Sequence[Draft]) -> None:
+async def _commit(context: Context, drafts: Sequence[Draft], expectations: Sequence[Expectation]) -> None:
     prepared = [draft.prepared for draft in drafts if draft.prepared is not None]
     conditions: list[Condition] = [condition for draft in drafts for condition in draft.conditions]
+    conditions += expectations
     if prepared:
         await context.store.commit(prepared, tuple(dict.fromkeys(conditions)))
 
@@ -191,10 +191,6 @@ def _written(own: Context, draft: Draft) -> Response:
     if draft.status == 204:
         return Response(status=204, etag=f'W/"{draft.version}"' if draft.version else None)
     return response(own, reply(own, draft))
-
-
-def _with_conditions(draft: Draft, conditions: tuple[Condition, ...]) -> Draft:
-    return replace(draft, conditions=draft.conditions + conditions)
 
 
 def _placed(fault: Fault, entry: Entry) -> Fault:

@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from fhir_server.faults import Fault, Kind
-from fhir_server.resources.types import RESOURCE_TYPES
+from fhir_server.resources.types import RESOURCE_TYPES, compartments
 from fhir_server.rest.percent import decode_segment
 
 BASE_PATH = "/fhir"
 """The path of the service base, without a trailing slash."""
 
-COMPARTMENTS = frozenset({"Device", "Encounter", "Patient", "Practitioner", "RelatedPerson"})
+COMPARTMENTS = frozenset(compartments())
 """Types that have a compartment. https://hl7.org/fhir/R4/compartmentdefinition.html"""
 
 _fits_id = re.compile(r"[A-Za-z0-9\-.]{1,64}").fullmatch
