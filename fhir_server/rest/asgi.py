@@ -19,6 +19,7 @@ from fhir_server.access.actor import Actor
 from fhir_server.access.bearer import PURPOSE_HEADER
 from fhir_server.faults import Fault, Issue, Kind
 from fhir_server.interactions.request import Reply, Request
+from fhir_server.rest import binary
 from fhir_server.rest.base import base_from_host
 from fhir_server.rest.bodies import METHODS_WITH_BODY, Body, decode_body, limit_for
 from fhir_server.rest.intake import (
@@ -78,6 +79,8 @@ class _Call:
     exchange: Exchange
     how: Presentation = PLAIN
     base: str = ""
+    is_binary: bool = False
+    """A read of a Binary, which may be answered in the media type that it holds."""
 
 
 class Rest:
@@ -162,6 +165,11 @@ class Rest:
             call.exchange.interaction = answer.name
             return probe_messages(answer, request_id, head=head)
         reply = await self._reply(call)
+        if call.is_binary and reply.status == 200:
+            found = binary.native(reply, call.fields.get(b"accept", b""))
+            if isinstance(found, binary.Native):
+                return await _native(call, reply, found)
+            reply = found
         try:
             body = rendered(reply.body, call.how.format, pretty=call.how.pretty)
         except Fault as fault:
@@ -201,8 +209,10 @@ class Rest:
         method: str = call.scope["method"]
         query = call.scope["query_string"]
         pairs = call.exchange.query = parse_query(query) if query else ()
-        call.how, parameters = presentation(call.fields, pairs)
         path = _below_base(call.path)
+        # A parameter asks for FHIR: _format for one of its formats, any other shapes a resource.
+        call.is_binary = path.startswith(binary.PREFIX) and not pairs and binary.is_read(method, path)
+        call.how, parameters = (call.how, pairs) if call.is_binary else presentation(call.fields, pairs)
         if method == "OPTIONS":
             call.exchange.interaction = "options"
             return Reply(204, headers=(("Allow", allowed(path)),))
@@ -243,7 +253,20 @@ class Rest:
         call.exchange.received = len(raw)
         content_type = call.fields.get(b"content-type", b"")
         depth = self._settings.max_depth
+        if binary.is_write(target):
+            method = call.scope["method"]
+            return binary.received(target, method, call.fields, raw, most=limit, max_depth=depth)
         return decode_body(target.name, call.scope["method"], content_type, raw, max_depth=depth)
+
+
+async def _native(call: _Call, reply: Reply, found: binary.Native) -> Messages:
+    """Return the messages that send a Binary's content."""
+    headers = headers_of(reply, call.base, call.exchange.request_id.encode()) + list(found.headers)
+    body = found.content
+    encodings = call.fields.get(b"accept-encoding")
+    if encodings is not None and accepts_gzip(encodings):
+        body = await packed(body, headers)
+    return binary.native_messages(headers, body, head=call.scope["method"] == "HEAD")
 
 
 def _path(scope: dict[str, Any]) -> str:

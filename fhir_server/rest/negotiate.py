@@ -80,14 +80,20 @@ def accepted(accept: bytes) -> Format:
     Among equal weights the more specific range wins, then JSON before XML, so ``*/*`` is JSON.
     Fault NOT_ACCEPTABLE when nothing it accepts is served.
     """
-    ranges = [_media_range(text) for text in accept.decode("latin-1").split(",") if text.strip()]
-    if not ranges:
+    wishes = ranges(accept)
+    if not wishes:
         return Format.JSON
-    weights = {format_: _weight(ranges, format_) for format_ in Format}
+    weights = {format_: _weight(wishes, format_) for format_ in Format}
     best = max(weights.values())
     if best[0] <= 0:
         raise _not_acceptable()
     return next(format_ for format_, weight in weights.items() if weight == best)
+
+
+@lru_cache(maxsize=128)
+def ranges(accept: bytes) -> tuple[MediaRange, ...]:
+    """Return the entries of an Accept header in order; none for an absent or empty one."""
+    return tuple(_media_range(text) for text in accept.decode("latin-1").split(",") if text.strip())
 
 
 def format_named(name: str) -> Format:
@@ -139,15 +145,15 @@ def accepts_gzip(accept_encoding: bytes) -> bool:
     return weights.get("gzip", weights.get("x-gzip", weights.get("*", 0.0))) > 0
 
 
-def _weight(ranges: list[MediaRange], format_: Format) -> tuple[float, int]:
+def _weight(wishes: tuple[MediaRange, ...], format_: Format) -> tuple[float, int]:
     """Return (weight, specificity) of a format: the most specific range that covers it decides."""
-    exact = [m.weight for m in ranges if _FORMATS.get(m.name) is format_ and m.served]
+    exact = [m.weight for m in wishes if _FORMATS.get(m.name) is format_ and m.served]
     if exact:
         return max(exact), 2
-    partial = [m.weight for m in ranges if m.name == "application/*" and m.served]
+    partial = [m.weight for m in wishes if m.name == "application/*" and m.served]
     if partial:
         return max(partial), 1
-    return max((m.weight for m in ranges if m.name in _WILD and m.served), default=0.0), 0
+    return max((m.weight for m in wishes if m.name in _WILD and m.served), default=0.0), 0
 
 
 def _media_range(text: str) -> MediaRange:

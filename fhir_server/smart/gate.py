@@ -30,7 +30,7 @@ _KEPT: Final = 1_000
 _MAX_ORIGIN: Final = 300
 _ASKED: Final = (
     b"authorization, content-type, accept, if-match, if-none-match, if-modified-since, if-none-exist, "
-    b"prefer, x-purpose-of-use, x-request-id"
+    b"prefer, x-purpose-of-use, x-request-id, x-security-context"
 )
 _PREFLIGHT: Final[tuple[Header, ...]] = (
     (b"access-control-allow-methods", b"GET, HEAD, POST, PUT, PATCH, DELETE"),
@@ -39,7 +39,8 @@ _PREFLIGHT: Final[tuple[Header, ...]] = (
 )
 _EXPOSED: Final[Header] = (
     b"access-control-expose-headers",
-    b"etag, last-modified, location, content-location, www-authenticate, retry-after, x-request-id",
+    b"etag, last-modified, location, content-location, www-authenticate, retry-after, x-request-id"
+    + b", x-security-context",
 )
 _PUBLIC: Final = (
     "/metadata",

@@ -21,7 +21,10 @@ from tests.leak.house import CALLERS, SECRET, SECRET_CODE, SECRETS, Guarded
 _MOVING = re.compile(
     r"\d{4}-\d\d-\d\dT[\d:.]+Z|_page=[\w-]+|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 )
-_HEADERS = ("etag", "location", "content-type", "allow", "www-authenticate", "cache-control", "vary")
+_HEADERS = (
+    *("etag", "location", "content-type", "allow", "www-authenticate", "cache-control", "vary"),
+    *("x-security-context", "content-disposition"),
+)
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,7 @@ def sought(family: str) -> Any:
 
 
 FORM = {"content_type": "application/x-www-form-urlencoded"}
+FHIR = {"accept": "application/fhir+json"}
 ROUTES = [
     Route("read", "Patient/hidden"),
     Route("read", "Patient/mine", "Minear"),
@@ -57,7 +61,16 @@ ROUTES = [
     Route("read of a device", "Device/free-device", "free-device"),
     Route("read of a binary", "Binary/hidden-scan"),
     Route("read of a binary without a context", "Binary/hidden-orphan"),
-    Route("read of a binary", "Binary/mine-scan", "cGxhaW4="),
+    Route("read of a binary", "Binary/mine-scan", "plain"),
+    Route("read of a binary as a resource", "Binary/hidden-scan", headers=FHIR),
+    Route("read of a binary as a resource", "Binary/mine-scan", "cGxhaW4=", headers=FHIR),
+    Route("read of a binary of a type", "Binary/hidden-scan", headers={"accept": "text/plain"}),
+    Route("read of a binary of another type", "Binary/hidden-scan", headers={"accept": "image/png"}),
+    Route("vread of a binary", "Binary/hidden-scan/_history/1"),
+    Route("vread of a binary", "Binary/mine-scan/_history/1", "plain"),
+    Route("head of a binary", "Binary/hidden-scan", method="HEAD"),
+    Route("history of a binary", "Binary/hidden-scan/_history"),
+    Route("conditional read of a binary", "Binary/hidden-scan", headers={"if_none_match": 'W/"1"'}),
     Route("search of binaries", "Binary?_count=50", "mine-scan"),
     Route("read of what was deleted", "Observation/hidden-gone"),
     Route("read in XML", "Patient/hidden?_format=xml"),

@@ -249,6 +249,23 @@ def test_nobody_writes_the_audit(house: Guarded, caller: str) -> None:
         assert house.post("AuditEvent", event).status_code in {403, 405}
 
 
+@pytest.mark.parametrize("caller", CALLERS)
+def test_raw_content_follows_its_context_too(house: Guarded, caller: str) -> None:
+    """X-Security-Context says whose rules hold; without one, or with a hidden one, nothing is stored."""
+    with house.as_(CALLERS[caller]):
+        sent = {"content_type": "text/plain", "accept": "*/*"}
+        refused(house.post("Binary", b"scan", **sent), 403, "forbidden")
+        for hidden in ("Patient/hidden", "Encounter/hidden-visit", "Patient/absent"):
+            refused(house.post("Binary", b"scan", x_security_context=hidden, **sent), 403, "forbidden")
+        mine = house.post("Binary", b"scan", x_security_context="Patient/mine", **sent)
+        assert mine.status_code == 201, mine.text
+        refused(house.put("Binary/hidden-scan", b"over", **sent), 404, "not-found")
+        moved = f"Binary/{load(mine)['id']}"
+        answer = house.put(moved, b"moved", x_security_context="Patient/hidden", **sent)
+        refused(answer, 403, "forbidden")
+        assert house.get(moved).content == b"scan"
+
+
 def test_what_is_universal_is_read_not_written(house: Guarded) -> None:
     for bearer in (MINE, PROXY, CALLERS["practitioner"]):
         with house.as_(bearer):
