@@ -37,11 +37,11 @@ _PREFLIGHT: Final[tuple[Header, ...]] = (
     (b"access-control-allow-headers", _ASKED),
     (b"access-control-max-age", b"600"),
 )
-_EXPOSED: Final[Header] = (
-    b"access-control-expose-headers",
-    b"etag, last-modified, location, content-location, www-authenticate, retry-after, x-request-id"
-    + b", x-security-context",
+_TOLD: Final = (
+    b"etag, last-modified, location, content-location, www-authenticate, retry-after, x-request-id, "
+    b"x-security-context"
 )
+_EXPOSED: Final[Header] = (b"access-control-expose-headers", _TOLD)
 _PUBLIC: Final = (
     "/metadata",
     "/.well-known/smart-configuration",
