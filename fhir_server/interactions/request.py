@@ -6,9 +6,12 @@ https://hl7.org/fhir/R4/http.html
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from fhir_server.access.actor import Actor
+
+CLIENT_GONE: Final = "The client went away before it was answered."
+"""With what words a task is cancelled whose client has gone; the audit repeats them."""
 
 Tree = dict[str, Any]
 """A resource as ``resources.codec`` decodes it: numbers with a point are Decimal."""

@@ -21,7 +21,7 @@ from fhir_server.faults import Fault, Kind
 from fhir_server.interactions import batch, capabilities, create, delete, history, patch, read, search, update
 from fhir_server.interactions.account import WRITES, Account
 from fhir_server.interactions.context import Context, Level, Operation, Services
-from fhir_server.interactions.request import Reply, Request
+from fhir_server.interactions.request import CLIENT_GONE, Reply, Request
 from fhir_server.interactions.rights import admit
 
 Handler = Callable[[Context], Awaitable[Reply]]
@@ -72,9 +72,10 @@ class Runner:
         except Fault as fault:
             await self._recorder.record(account.refused(fault))
             raise
-        except BaseException:
+        except BaseException as error:
             # Nobody waits any more for this answer, or it says only that something went wrong.
-            self._recorder.leave(account.failed("The request was not answered."))
+            gone = CLIENT_GONE in error.args
+            self._recorder.leave(account.failed(CLIENT_GONE if gone else "The request was not answered."))
             raise
         finally:
             begin(outer)

@@ -22,6 +22,7 @@ from fhir_server.interactions.request import Reply, Request
 from fhir_server.rest import binary
 from fhir_server.rest.base import base_from_host
 from fhir_server.rest.bodies import METHODS_WITH_BODY, Body, decode_body, limit_for
+from fhir_server.rest.hangup import Watched, may_be_given_up
 from fhir_server.rest.intake import (
     PLAIN,
     Fields,
@@ -32,7 +33,7 @@ from fhir_server.rest.intake import (
     presentation,
     request_of,
 )
-from fhir_server.rest.limits import Disconnected, Message, Receive, read_body
+from fhir_server.rest.limits import Disconnected, Message, Receive, is_worth_closing, read_body
 from fhir_server.rest.negotiate import accepts_gzip
 from fhir_server.rest.observe import RESULT_PARAMETERS, Exchange, Observer
 from fhir_server.rest.percent import Pairs, parse_query
@@ -65,6 +66,7 @@ _PUBLIC = frozenset({"capabilities"})
 _PURPOSE = PURPOSE_HEADER.lower().encode()
 _SAFE = frozenset({"GET", "HEAD"})
 _CLIENT_GONE = 499
+_CLOSING = (b"connection", b"close")
 _sane_request_id = re.compile(rb"[A-Za-z0-9\-._]{1,64}").fullmatch
 
 
@@ -79,6 +81,8 @@ class _Call:
     exchange: Exchange
     how: Presentation = PLAIN
     base: str = ""
+    is_read: bool = False
+    """The body was taken whole."""
     is_binary: bool = False
     """A read of a Binary, which may be answered in the media type that it holds."""
 
@@ -179,6 +183,8 @@ class Rest:
             call.how, reply = PLAIN, fault_reply(fault)
             body = reply.body
         headers = headers_of(reply, call.base, request_id)
+        if not call.is_read and is_worth_closing(call.fields) and _CLOSING not in headers:
+            headers.append(_CLOSING)
         encodings = call.fields.get(b"accept-encoding")
         if encodings is not None and accepts_gzip(encodings):
             body = await packed(body, headers)
@@ -240,7 +246,10 @@ class Rest:
             if self._refused is not None:
                 await self._refused(_attempt(target, method, parameters, origin), fault)
             raise
-        return await self._run(request)
+        if not may_be_given_up(target, method):
+            return await self._run(request)
+        with Watched(call.receive):
+            return await self._run(request)
 
     async def _actor(self, call: _Call) -> Actor | None:
         if self._authenticate is None:
@@ -250,6 +259,7 @@ class Rest:
     async def _body(self, call: _Call, target: Target) -> Body:
         limit = limit_for(target.name, self._settings.max_body_bytes)
         raw = await read_body(call.receive, call.fields, limit)
+        call.is_read = True
         call.exchange.received = len(raw)
         content_type = call.fields.get(b"content-type", b"")
         depth = self._settings.max_depth

@@ -14,6 +14,8 @@ from fhir_server.faults import Fault, Kind
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 
+DRAINED_BYTES = 64 * 1024
+"""A body up to this size, in bytes, that is refused unread costs less to read than a new connection."""
 _GZIP_WINDOW = zlib.MAX_WBITS | 16
 _IDENTITY = frozenset({b"", b"identity"})
 _GZIP = frozenset({b"gzip", b"x-gzip"})
@@ -44,6 +46,17 @@ async def read_body(receive: Receive, fields: dict[bytes, bytes], limit: int) ->
             sink.feed(chunk)
         if not message.get("more_body", False):
             return sink.close()
+
+
+def is_worth_closing(fields: dict[bytes, bytes]) -> bool:
+    """Tell whether a body that was not read is so large that its connection is better closed than drained.
+
+    https://www.rfc-editor.org/rfc/rfc9110#section-15.5.14
+    """
+    length = fields.get(b"content-length")
+    if length is None:
+        return b"transfer-encoding" in fields
+    return not length.isdigit() or len(length) > 18 or int(length) > DRAINED_BYTES
 
 
 class _Sink(Protocol):

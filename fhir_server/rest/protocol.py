@@ -6,6 +6,7 @@ Bytes that the HTTP parser refuses never reach the application, so the Operation
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -16,6 +17,10 @@ from fhir_server.rest.negotiate import Format
 
 MAX_HEAD_BYTES = 64 * 1024
 """Longest request line and header fields, in bytes; the parser itself would collect them without end."""
+MAX_DRAINED_BYTES = 1024 * 1024
+LINGER_SECONDS = 2.0
+"""What is still read, and thrown away, of a body that was answered before its end. Closing at once would have
+the client's system drop the answer unread (RFC 9112 section 9.6); reading on would let it send for ever."""
 
 
 def _response(status: bytes, issue: Issue) -> bytes:
@@ -46,11 +51,14 @@ class _OneWrite:
     uvicorn writes the head and the body of an answer apart; that costs a system call, often a packet too.
     """
 
-    __slots__ = ("_loop", "_parts", "_transport")
+    __slots__ = ("_lingers", "_loop", "_parts", "_transport")
 
-    def __init__(self, transport: Any, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, transport: Any, loop: asyncio.AbstractEventLoop, lingers: Callable[[], bool] | None = None
+    ) -> None:
         self._transport = transport
         self._loop = loop
+        self._lingers = lingers
         self._parts: list[bytes] = []
 
     def write(self, data: bytes) -> None:
@@ -60,9 +68,10 @@ class _OneWrite:
         self._parts.append(data)
 
     def close(self) -> None:
-        """Send what is kept, then close."""
+        """Send what is kept, then close; ``lingers`` may put that off, and closes later itself."""
         self._flush()
-        self._transport.close()
+        if self._lingers is None or not self._lingers():
+            self._transport.close()
 
     def _flush(self) -> None:
         parts, self._parts = self._parts, []
@@ -78,15 +87,19 @@ class FhirProtocol(HttpToolsProtocol):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._in_head = False
-        self._head_bytes = 0
+        self._in_head = self._in_message = self._is_lingering = False
+        self._head_bytes = self._drained = 0
 
     def connection_made(self, transport: Any) -> None:
         """Begin a connection."""
-        super().connection_made(_OneWrite(transport, self.loop))  # type: ignore[arg-type]
+        self._wire: asyncio.Transport = transport
+        super().connection_made(_OneWrite(transport, self.loop, self._lingers))  # type: ignore[arg-type]
 
     def data_received(self, data: bytes) -> None:
-        """Feed the parser; give up on a head that does not end."""
+        """Feed the parser; give up on a head that does not end, drop what comes after a last answer."""
+        if self._is_lingering:
+            self._drain(len(data))
+            return
         super().data_received(data)
         if self._in_head:
             self._head_bytes += len(data)
@@ -97,12 +110,41 @@ class FhirProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Note that a head begins."""
         self._in_head, self._head_bytes = True, 0
+        self._in_message, self._drained = True, 0
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
         """Note that the head is over."""
         self._in_head = False
         super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Take a piece of the body; one that was answered already is drained, up to a limit."""
+        if self.cycle.response_complete:
+            self._drain(len(body))
+        else:
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """Note that the request is over."""
+        self._in_message = False
+        super().on_message_complete()
+
+    def _drain(self, size: int) -> None:
+        self._drained += size
+        if self._drained > MAX_DRAINED_BYTES:
+            self._wire.close()
+
+    def _lingers(self) -> bool:
+        """Put closing off while the client still sends: nothing more is written, a little more is read."""
+        if not self._in_message or self._in_head or self._is_lingering or self._wire.is_closing():
+            return False
+        self._is_lingering = True
+        if self._wire.can_write_eof():
+            self._wire.write_eof()
+        self.flow.resume_reading()
+        self.loop.call_later(LINGER_SECONDS, self._wire.close)
+        return True
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 the signature is uvicorn's
         """Answer what is not HTTP, then close the connection."""

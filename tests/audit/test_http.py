@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import shutil
 from collections.abc import Iterator
@@ -13,6 +14,10 @@ import pytest
 from fhir_server.audit import writer
 from fhir_server.audit.entry import Entry
 from fhir_server.audit.opening import verified
+from fhir_server.interactions.context import Context
+from fhir_server.interactions.request import CLIENT_GONE, Reply
+from fhir_server.interactions.runner import INTERACTIONS
+from fhir_server.rest import hangup
 from tests.audit.world import written
 from tests.http.server import Server, entry, load, refused, served, statuses
 
@@ -107,6 +112,39 @@ def test_a_body_that_cannot_be_read_is_a_refusal_in_the_log(server: Server) -> N
     refused(server("POST", "Patient", b"{", content_type="application/fhir+json"), 400, "structure")
 
     assert (last(server).interaction, last(server).issue) == ("create", "structure")
+
+
+def test_a_search_that_is_given_up_because_its_client_has_gone_is_in_the_log(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def hung_up(_context: Context) -> Reply:
+        await asyncio.sleep(60)
+        raise AssertionError
+
+    monkeypatch.setattr(hangup.Watched.__init__, "__defaults__", (0.0,))
+    monkeypatch.setitem(INTERACTIONS, "search-type", hung_up)  # type: ignore[arg-type]  # it is a dict
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "path": "/fhir/Patient",
+        "query_string": b"name=x",
+        "headers": [(b"host", b"localhost")],
+    }
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    server._runner.run(server._app(scope, receive, send))
+
+    server.get("Patient/none")  # whose entry is durable, and stands behind the other one
+    found = log(server)[-2]
+    assert sent == []
+    assert (found.interaction, found.query, found.issue) == ("search-type", "GET /Patient", "incomplete")
+    assert found.text == CLIENT_GONE
 
 
 def test_the_capabilities_are_open_and_not_recorded(server: Server) -> None:

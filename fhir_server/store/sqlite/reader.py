@@ -36,9 +36,12 @@ class Session:
         self.connection = connection
         self._until = _FOREVER
         self._stopped = False
+        self._given_up: threading.Event | None = None
         connection.set_progress_handler(self._late, _STEPS)
 
     def _late(self) -> bool:
+        if self._given_up is not None and self._given_up.is_set():
+            return True
         return self._stopped or time.monotonic() > self._until
 
     def stop(self) -> None:
@@ -50,16 +53,21 @@ class Session:
         if self._late():
             raise Late
 
-    def attempt(self, work: Callable[[Session], T], seconds: float) -> T:
-        """Run ``work`` on one snapshot of the store within ``seconds``; raises :class:`Late`."""
-        self._until = time.monotonic() + seconds
+    def attempt(
+        self, work: Callable[[Session], T], seconds: float, given_up: threading.Event | None = None
+    ) -> T:
+        """Run ``work`` on one snapshot of the store within ``seconds``; raises :class:`Late`.
+
+        ``given_up``: set by another thread when nobody waits for the result any more.
+        """
+        self._until, self._given_up = time.monotonic() + seconds, given_up
         try:
             self.connection.execute("BEGIN")
             try:
                 return work(self)
             finally:
                 # The clock must not stop the end of the transaction: whoever reads next would find it open.
-                self._until = _FOREVER
+                self._until, self._given_up = _FOREVER, None
                 if self.connection.in_transaction:
                     self.connection.execute("COMMIT")
         except sqlite3.OperationalError as error:
@@ -67,7 +75,7 @@ class Session:
                 raise Late from None
             raise
         finally:
-            self._until = _FOREVER
+            self._until, self._given_up = _FOREVER, None
 
 
 class Readers:
@@ -97,7 +105,8 @@ class Readers:
         """Run ``work`` on a snapshot; ``quick``: try it in the event loop first.
 
         ``seconds``: its limit in the pool, waiting included; None = the limit of searches. ``work`` may run
-        twice and must have no effects. Raises Fault(TOO_COSTLY) when the limit is over.
+        twice and must have no effects. Raises Fault(TOO_COSTLY) when the limit is over. Who is cancelled
+        while it waits stops the work too.
         """
         if self._closed:
             raise closed()
@@ -108,17 +117,31 @@ class Readers:
                 pass
         limit = self._seconds if seconds is None else seconds
         until = time.monotonic() + limit
-        return await asyncio.get_running_loop().run_in_executor(self._pool, self._pooled, work, until)
-
-    def _pooled(self, work: Callable[[Session], T], until: float) -> T:
+        given_up = threading.Event()
         try:
-            return self._faulty(self._session(), work, until - time.monotonic())
+            return await asyncio.get_running_loop().run_in_executor(
+                self._pool, self._pooled, work, until, given_up
+            )
+        except asyncio.CancelledError:
+            # Nobody waits any more: the thread and the processor are for others.
+            given_up.set()
+            raise
+
+    def _pooled(self, work: Callable[[Session], T], until: float, given_up: threading.Event) -> T:
+        try:
+            return self._faulty(self._session(), work, until - time.monotonic(), given_up)
         except Late:
             raise (closed() if self._closed else too_costly()) from None
 
-    def _faulty(self, session: Session, work: Callable[[Session], T], seconds: float) -> T:
+    def _faulty(
+        self,
+        session: Session,
+        work: Callable[[Session], T],
+        seconds: float,
+        given_up: threading.Event | None = None,
+    ) -> T:
         try:
-            return session.attempt(work, seconds)
+            return session.attempt(work, seconds, given_up)
         except sqlite3.Error as error:
             raise unavailable(error) from error
 

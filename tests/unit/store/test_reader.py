@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
+import threading
 from pathlib import Path
 
 import pytest
 
-from fhir_server.store.sqlite.reader import Late, Session
+from fhir_server.store.sqlite.reader import Late, Readers, Session
 
 
 def test_a_read_that_uses_up_its_time_leaves_the_connection_ready_for_the_next(tmp_path: Path) -> None:
@@ -38,3 +40,31 @@ def test_thousands_of_reads_whose_time_is_over_when_they_end_all_answer(tmp_path
 
     assert {session.attempt(at_the_limit, 1) for _ in range(3000)} == {1}
     session.connection.close()
+
+
+async def test_work_that_nobody_waits_for_any_more_is_stopped(tmp_path: Path) -> None:
+    """Its one thread is free for the next reader long before the time limit."""
+
+    def connect() -> sqlite3.Connection:
+        return sqlite3.connect(tmp_path / "x.sqlite", isolation_level=None, check_same_thread=False)
+
+    begun = threading.Event()
+
+    def endless(session: Session) -> None:
+        begun.set()
+        rows = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n) SELECT count(*) FROM n"
+        session.connection.execute(rows).fetchone()
+
+    def one(session: Session) -> int:
+        return int(session.connection.execute("SELECT 1").fetchone()[0])
+
+    readers = Readers(connect, threads=1, seconds=60)
+    waiting = asyncio.create_task(readers.run(endless, quick=False))
+    await asyncio.to_thread(begun.wait, 10)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+
+    async with asyncio.timeout(10):
+        assert await readers.run(one, quick=False) == 1
+    await readers.close()
