@@ -1,0 +1,130 @@
+"""Blocks of lines out of a file, plain, .gz or a member of a .zip, each line with its byte offset.
+
+Splitting happens on bytes, before decoding: neither GB18030 nor UTF-8 has a line feed or a quote inside a
+letter. UTF-16 does; it is turned into UTF-8 on the way, offsets staying those of the file.
+"""
+
+from __future__ import annotations
+
+import codecs
+import gzip
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from mappings.his.rows import refused
+from mappings.his.text import UTF_8, Encoding
+
+BLOCK = 1 << 18
+"""Bytes read at once: memory stays flat, and the cost of a call is spread over some thousand rows."""
+
+LONGEST_LINE = 1 << 22
+"""A line beyond 4 MiB is no row of a table: the file is not text, or its line ends are missing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Lines without their line feeds, the byte offset at which each begins, and where the next one would."""
+
+    lines: list[bytes]
+    offsets: list[int]
+    end: int
+
+
+def members(path: Path) -> list[str | None]:
+    """Return the tables in a file: the members of a .zip, else the file itself as one None."""
+    if path.suffix.lower() != ".zip":
+        return [None]
+    with _archive(path) as archive:
+        names = [info.filename for info in archive.infolist() if not info.is_dir()]
+    return [name for name in names if not name.startswith("__MACOSX/")]
+
+
+@contextmanager
+def opened(path: Path, member: str | None = None) -> Iterator[BinaryIO]:
+    """Open a file's bytes, decompressed as its name says. Raises Refused when it cannot be read."""
+    with ExitStack() as stack:
+        try:
+            if member is not None:
+                archive = stack.enter_context(_archive(path))
+                stream = cast("BinaryIO", stack.enter_context(archive.open(member)))
+            elif path.suffix.lower() == ".gz":
+                stream = cast("BinaryIO", stack.enter_context(gzip.open(path, "rb")))
+            else:
+                stream = stack.enter_context(path.open("rb"))
+        except (KeyError, RuntimeError, NotImplementedError) as error:
+            raise refused(path.name, f"The member {member} cannot be read; unpack it first.") from error
+        except OSError as error:
+            raise refused(
+                path.name, f"The file cannot be opened: {error.strerror or 'not readable'}."
+            ) from error
+        yield stream
+
+
+@contextmanager
+def _archive(path: Path) -> Iterator[zipfile.ZipFile]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            yield archive
+    except zipfile.BadZipFile:
+        raise refused(path.name, "This is no ZIP file, or it is damaged; send it again.") from None
+
+
+def read(stream: BinaryIO, size: int, name: str) -> bytes:
+    """Read up to ``size`` bytes. Raises Refused when a compressed stream ends early or is damaged."""
+    try:
+        return stream.read(size)
+    except (EOFError, zlib.error, gzip.BadGzipFile, zipfile.BadZipFile, OSError):
+        raise refused(
+            name, "The file is cut off or damaged; the rows before this stand. Send it again."
+        ) from None
+
+
+def skip(stream: BinaryIO, count: int, name: str) -> None:
+    """Pass over ``count`` bytes; a compressed stream has to be read for that."""
+    if count and stream.seekable() and not isinstance(stream, (gzip.GzipFile, zipfile.ZipExtFile)):
+        stream.seek(count)
+        return
+    while count > 0:
+        passed = len(read(stream, min(count, BLOCK), name))
+        if not passed:
+            raise refused(name, "The file is shorter than the position given; start from the beginning.")
+        count -= passed
+
+
+def blocks(stream: BinaryIO, encoding: Encoding, offset: int, name: str) -> Iterator[Block]:
+    """Give the lines from the stream's place on, which is ``offset`` bytes into the file, in blocks.
+
+    A carriage return before the line feed goes with it. Raises Refused for a line beyond LONGEST_LINE.
+    """
+    wide = (
+        codecs.getincrementaldecoder(encoding.codec)("replace")
+        if encoding.codec.startswith("utf-16")
+        else None
+    )
+    rest = b""
+    while data := read(stream, BLOCK, name):
+        if wide is not None:
+            data = wide.decode(data).encode(UTF_8, "replace")
+        *lines, rest = (rest + data).split(b"\n")
+        if lines:
+            block = _block(lines, offset, encoding)
+            offset = block.end
+            yield block
+        if len(rest) > LONGEST_LINE:
+            raise refused(name, f"A line is longer than {LONGEST_LINE >> 20} MiB; this is no table as text.")
+    if rest:
+        yield _block([rest], offset, encoding)
+
+
+def _block(lines: list[bytes], offset: int, encoding: Encoding) -> Block:
+    offsets = []
+    is_wide = encoding.codec.startswith("utf-16")
+    for line in lines:
+        offsets.append(offset)
+        offset += len(line.decode(UTF_8).encode(encoding.codec)) + 2 if is_wide else len(line) + 1
+    return Block([line[:-1] if line.endswith(b"\r") else line for line in lines], offsets, offset)
