@@ -26,7 +26,7 @@ from fhir_server.rest.routes import BASE_PATH
 if TYPE_CHECKING:
     from fhir_server.audit.opening import Audit
     from fhir_server.jobs.runner import JobRunner
-    from fhir_server.search.match import Referrers, Resolve
+    from fhir_server.search.match import ClassOf, Referrers, Resolve
     from fhir_server.search.predicate import Predicate
     from fhir_server.search.values import Values
     from fhir_server.smart.house import House
@@ -84,6 +84,7 @@ async def open_service(settings: Settings) -> Service:
     Faults and exceptions of key ring and store pass: each says in a sentence what is wrong with key or file.
     """
     # Imported here, so that a refusal to start does not wait for the whole server to load.
+    from fhir_server.access.policy import policy  # noqa: PLC0415
     from fhir_server.audit.opening import open_audit  # noqa: PLC0415
     from fhir_server.crypto.keys import KeyRing  # noqa: PLC0415
     from fhir_server.interactions.context import Services  # noqa: PLC0415
@@ -104,7 +105,7 @@ async def open_service(settings: Settings) -> Service:
         extractor=extractor.from_body,
         matcher=judge(extractor.from_body),
         clinical=CLINICAL_DATE,
-        options=Options(search_seconds=settings.search_seconds),
+        options=Options(search_seconds=settings.search_seconds, governing=policy().governing),
     )
     known = Known(store, extractor)
     await known.refresh()
@@ -164,7 +165,7 @@ def _with_house(service: Service, settings: Settings, state: State) -> Service:
 
 def judge(
     extract: Callable[[str, bytes], Values],
-) -> Callable[[Predicate, str, bytes, Resolve, Referrers], bool]:
+) -> Callable[[Predicate, str, bytes, Resolve, Referrers, ClassOf], bool]:
     """Return the function by which the store judges an old version: whether its body satisfies a predicate.
 
     The version counts as it was, what it is linked to as it is now: a right by way of a patient's hospital is
@@ -173,8 +174,15 @@ def judge(
     from fhir_server.resources.codec import id_of  # noqa: PLC0415 as in open_service
     from fhir_server.search.match import matches  # noqa: PLC0415 as in open_service
 
-    def judged(predicate: Predicate, type_: str, body: bytes, resolve: Resolve, referrers: Referrers) -> bool:
-        return matches(predicate, type_, id_of(body), extract(type_, body), resolve, referrers)
+    def judged(
+        predicate: Predicate,
+        type_: str,
+        body: bytes,
+        resolve: Resolve,
+        referrers: Referrers,
+        class_of: ClassOf,
+    ) -> bool:
+        return matches(predicate, type_, id_of(body), extract(type_, body), resolve, referrers, class_of)
 
     return judged
 

@@ -143,8 +143,7 @@ def agreement_of(tree: Tree, receiver: str, zone: tzinfo) -> Agreement:
 async def agreements(store: Store, receiver: str, zone: tzinfo) -> tuple[Agreement, ...]:
     """Return the agreements whose receiving party is ``receiver`` (``Organization/1``), as they are now.
 
-    They are looked up at every request, so that a signature or a revocation counts from the next one on; what
-    was read of one version is kept.
+    What was read of one version is kept.
     """
     query = Query("Contract", Where("subject", ReferenceIs((receiver,))), count=MOST)
     page = await store.search(Visibility.everything("access: agreements"), query)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Awaitable, Callable
 from datetime import tzinfo
-from typing import Any, Final
+from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 from fhir_server.access.actor import Actor
-from fhir_server.access.agreements import agreements, bounds
+from fhir_server.access.agreements import Agreement, agreements, bounds
 from fhir_server.access.decide import Decision, Facts, context_rule, decide
 from fhir_server.clock import now_ms
 from fhir_server.resources.codec import decode
@@ -20,8 +21,44 @@ REMEMBERED: Final = 500
 """How many decisions are kept: some 50 kB each; the longest unused is made anew in a few milliseconds."""
 _DAY: Final = 86_400_000
 
+T = TypeVar("T")
+
 _Basis = tuple[Facts, int, tuple[str | None, ...]]
 """What a decision rests on besides its actor: facts, the day, and which agreements are in force."""
+
+
+class Looked(Generic[T]):
+    """What was looked up by a key, kept until a record that governs changes in any process.
+
+    Bounded; what was looked up longest ago goes first.
+    """
+
+    def __init__(self, store: Store, look_up: Callable[[str], Awaitable[T]]) -> None:
+        self._store = store
+        self._look_up = look_up
+        self._known: OrderedDict[str, tuple[int, T]] = OrderedDict()
+
+    async def get(self, key: str) -> T:
+        """Return what ``key`` leads to now."""
+        # The stamp is taken before: what is committed during the look-up makes the next one look again.
+        governing = self._store.stamps().governing
+        known = self._known.get(key)
+        if known is not None and known[0] == governing:
+            return known[1]
+        found = await self._look_up(key)
+        self._known.pop(key, None)
+        self._known[key] = governing, found
+        if len(self._known) > REMEMBERED:
+            self._known.popitem(last=False)
+        return found
+
+
+class Proxy(NamedTuple):
+    """A RelatedPerson's right: ``patients``, and from when to when (ms, both included)."""
+
+    patients: tuple[str, ...]
+    start: int
+    end: int
 
 
 class Decider:
@@ -33,9 +70,13 @@ class Decider:
         # By the actor's identity: ``access.bearer`` gives the same object for each request of a token. The
         # decision holds it, so that no other object can have its id.
         self._known: OrderedDict[int, tuple[_Basis, Decision]] = OrderedDict()
+        self._agreements: Looked[tuple[Agreement, ...]] = Looked(
+            store, lambda receiver: agreements(store, receiver, zone)
+        )
+        self._proxies: Looked[Proxy] = Looked(store, self._proxy)
 
     async def decide(self, actor: Actor) -> Decision:
-        """Return what ``actor`` may do now. Proxies and agreements are looked up anew each time."""
+        """Return what ``actor`` may do now: a changed proxy or agreement counts from the next call on."""
         now = now_ms()
         if actor.is_development:
             return decide(actor, now, _NO_FACTS, self._zone)
@@ -59,9 +100,7 @@ class Decider:
             return _NO_FACTS
         found = Facts(
             related=await self._related(actor.user, now),
-            agreements=await agreements(self._store, actor.organization, self._zone)
-            if actor.organization
-            else (),
+            agreements=await self._agreements.get(actor.organization) if actor.organization else (),
         )
         if actor.patient is None or actor.user is None:
             return found
@@ -77,10 +116,12 @@ class Decider:
         kind, _, id_ = (user or "").partition("/")
         if kind != "RelatedPerson":
             return ()
-        stored = await self._store.read(Visibility.everything("access: proxy"), kind, id_)
-        if stored is None or stored.deleted:
-            return ()
-        return _patients(decode(stored.body), now, self._zone)
+        proxy = await self._proxies.get(id_)
+        return proxy.patients if proxy.start <= now <= proxy.end else ()
+
+    async def _proxy(self, id_: str) -> Proxy:
+        stored = await self._store.read(Visibility.everything("access: proxy"), "RelatedPerson", id_)
+        return _NOBODYS if stored is None or stored.deleted else _proxy_of(decode(stored.body), self._zone)
 
     async def _reaches(self, actor: Actor, facts: Facts, now: int, *, writes: bool) -> bool:
         """Tell whether the user may by itself see, or write about, the patient of the launch context."""
@@ -93,13 +134,13 @@ class Decider:
         )
 
 
-def _patients(related: dict[str, Any], now: int, zone: tzinfo) -> tuple[str, ...]:
-    start, end = bounds(related.get("period", {}), zone)
+def _proxy_of(related: dict[str, Any], zone: tzinfo) -> Proxy:
     reference = related.get("patient", {}).get("reference", "")
     kind, _, id_ = reference.partition("/")
-    if related.get("active") is False or not start <= now <= end or kind != "Patient" or not id_:
-        return ()
-    return (id_.partition("/")[0],)
+    if related.get("active") is False or kind != "Patient" or not id_:
+        return _NOBODYS
+    return Proxy((id_.partition("/")[0],), *bounds(related.get("period", {}), zone))
 
 
+_NOBODYS: Final = Proxy((), 0, -1)
 _NO_FACTS: Final = Facts()

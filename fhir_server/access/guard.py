@@ -13,11 +13,11 @@ from typing import Any, Final
 
 from fhir_server.access.decide import Decision
 from fhir_server.access.policy import policy
-from fhir_server.access.rules import patient_parameters
 from fhir_server.access.scopes import Letter
 from fhir_server.faults import Fault, Kind
-from fhir_server.search.match import passes, together
+from fhir_server.search.match import matches
 from fhir_server.search.predicate import (
+    About,
     All,
     AnyOf,
     Chain,
@@ -25,10 +25,8 @@ from fhir_server.search.predicate import (
     Has,
     IdIn,
     Not,
-    Nothing,
     Predicate,
     ReferenceIs,
-    Together,
     Where,
     all_of,
 )
@@ -87,10 +85,8 @@ class Guard:
 
 
 def _patients(image: Image) -> Iterable[str]:
-    """Return the ids of the patients into whose compartments an image falls."""
-    params = patient_parameters(image.type)
-    found = (to.partition("/") for param, to in image.values.references if param in params)
-    return dict.fromkeys(id_ for kind, _, id_ in found if kind == "Patient")
+    """Return the ids of the patients that an image is about; a Patient itself is judged as what it is."""
+    return (id_ for id_ in image.values.patients if (image.type, image.id) != ("Patient", id_))
 
 
 def _labels(decision: Decision, image: Image) -> None:
@@ -123,18 +119,11 @@ class _Judge:
     store: Store
     pending: Mapping[Key, Values]
 
-    async def holds(self, predicate: Predicate, type_: str, id_: str, values: Values) -> bool:  # noqa: PLR0911, PLR0912, C901 - one case for each node
+    async def holds(  # noqa: C901, PLR0911 - one case for each node that may need the store
+        self, predicate: Predicate, type_: str, id_: str, values: Values
+    ) -> bool:
+        """Tell whether the resource with these values, which are not stored yet, satisfies the predicate."""
         match predicate:
-            case Everything():
-                return True
-            case Nothing():
-                return False
-            case Where(param, test):
-                return passes(test, param, values)
-            case Together(param, tests):
-                return any(together(tests, row) for name, row in values.composites if name == param)
-            case IdIn(ids):
-                return id_ in ids
             case Not(item):
                 return not await self.holds(item, type_, id_, values)
             case All(items):
@@ -151,6 +140,11 @@ class _Judge:
                 return await self._chain(param, to, inner, values)
             case Has(by, param, inner):
                 return await self._stored(by, all_of((Where(param, ReferenceIs((f"{type_}/{id_}",))), inner)))
+            case About():
+                classes = await self.store.policies.classes(values.patients)
+                return matches(predicate, type_, id_, values, _nothing, _nobody, classes.__getitem__)
+            case _:
+                return matches(predicate, type_, id_, values, _nothing, _nobody)
 
     async def reaches(self, predicate: Predicate, type_: str, id_: str) -> bool:
         """Tell whether ``type_/id_``, as the commit leaves it, satisfies the predicate."""
@@ -171,3 +165,11 @@ class _Judge:
     async def _stored(self, type_: str, where: Predicate) -> bool:
         page = await self.store.search(_LOOK, Query(type_, where, count=1))
         return bool(page.matches)
+
+
+def _nothing(_type: str, _id: str) -> None:
+    """Resolve nothing: links are followed by the judge, through the store."""
+
+
+def _nobody(_type: str, _param: str, _target: str) -> tuple[()]:
+    return ()

@@ -10,6 +10,7 @@ from functools import lru_cache
 
 from fhir_server.access.policy import policy
 from fhir_server.resources.compartment import parameters
+from fhir_server.search import subjects
 from fhir_server.search.predicate import (
     EVERYTHING,
     NOTHING,
@@ -72,9 +73,4 @@ def organisation(reference: str, type_: str) -> Predicate:
 
 
 def _members(name: str, type_: str) -> tuple[str, ...]:
-    return ("patient",) if (name, type_) == ("Patient", "Device") else parameters(name, type_)
-
-
-def patient_parameters(type_: str) -> tuple[str, ...]:
-    """Return the parameters that put a ``type_`` into a patient's compartment."""
-    return _members("Patient", type_)
+    return subjects.parameters(type_) if name == "Patient" else parameters(name, type_)

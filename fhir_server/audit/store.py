@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Final
 
 from fhir_server.faults import Fault, Kind
-from fhir_server.search.predicate import All, AnyOf, Chain, Has, Not, Predicate
+from fhir_server.search.predicate import About, All, AnyOf, Chain, Has, Not, Predicate
 from fhir_server.search.query import Query
 from fhir_server.search.visibility import Visibility
 from fhir_server.store.api import (
@@ -21,9 +21,12 @@ from fhir_server.store.api import (
     HistoryQuery,
     Page,
     Prepared,
+    Reclass,
+    Stamps,
     Store,
     Stored,
 )
+from fhir_server.store.policies import Policies
 from fhir_server.store.upkeep import Jobs, Parameters
 
 AUDIT: Final = "AuditEvent"
@@ -45,6 +48,15 @@ class WithAudit:
     def parameters(self) -> Parameters:
         """The custom search parameters of the records."""
         return self._records.parameters
+
+    @property
+    def policies(self) -> Policies:
+        """The policy classes of the records."""
+        return self._records.policies
+
+    def stamps(self) -> Stamps:
+        """Return the stamps of the records."""
+        return self._records.stamps()
 
     def _of(self, type_: str | None) -> Store:
         return self._audit if type_ == AUDIT else self._records
@@ -94,9 +106,14 @@ class WithAudit:
             raise unwritable()
         return self._records.prepare(change)
 
-    async def commit(self, prepared: Sequence[Prepared], conditions: Sequence[Condition] = ()) -> None:
+    async def commit(
+        self,
+        prepared: Sequence[Prepared],
+        conditions: Sequence[Condition] = (),
+        reclasses: Sequence[Reclass] = (),
+    ) -> None:
         """Write all or nothing."""
-        await self._records.commit(prepared, conditions)
+        await self._records.commit(prepared, conditions, reclasses)
 
     def scan(self, visibility: Visibility, type_: str | None = None) -> AsyncIterator[Stored]:
         """Yield every current visible resource of a type; of all types, the records."""
@@ -142,4 +159,6 @@ def _crosses(type_: str, predicate: Predicate) -> bool:
         return (type_ == AUDIT) != (predicate.type == AUDIT) or _crosses(predicate.type, predicate.inner)
     if isinstance(predicate, All | AnyOf):
         return any(_crosses(type_, item) for item in predicate.items)
+    if isinstance(predicate, About):
+        return type_ == AUDIT  # the records' store knows who is in which policy class
     return isinstance(predicate, Not) and _crosses(type_, predicate.item)

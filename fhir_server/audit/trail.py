@@ -20,9 +20,12 @@ from fhir_server.store.api import (
     HistoryQuery,
     Page,
     Prepared,
+    Reclass,
+    Stamps,
     Store,
     Stored,
 )
+from fhir_server.store.policies import Policies
 from fhir_server.store.upkeep import Jobs, Parameters
 
 
@@ -60,6 +63,15 @@ class Noted:
         """The custom search parameters that the index follows."""
         return self._store.parameters
 
+    @property
+    def policies(self) -> Policies:
+        """The policy classes."""
+        return self._store.policies
+
+    def stamps(self) -> Stamps:
+        """Return the stamps, which no answer quotes."""
+        return self._store.stamps()
+
     async def read(self, visibility: Visibility, type_: str, id_: str) -> Stored | None:
         """Return the current version, and note it."""
         stored = await self._store.read(visibility, type_, id_)
@@ -96,9 +108,14 @@ class Noted:
         """Make a change ready."""
         return self._store.prepare(change)
 
-    async def commit(self, prepared: Sequence[Prepared], conditions: Sequence[Condition] = ()) -> None:
+    async def commit(
+        self,
+        prepared: Sequence[Prepared],
+        conditions: Sequence[Condition] = (),
+        reclasses: Sequence[Reclass] = (),
+    ) -> None:
         """Write all or nothing, and note what was written."""
-        await self._store.commit(prepared, conditions)
+        await self._store.commit(prepared, conditions, reclasses)
         trail = _trail.get()
         if trail is not None:
             trail.written += [each.change for each in prepared]

@@ -60,6 +60,10 @@ class BlindIndex:
         """Digest a word of a text index."""
         return self._number(b"x\0", text)
 
+    def rule(self, rule: bytes) -> int:
+        """Digest a rule of a policy class."""
+        return int.from_bytes(self._digest(b"r\0" + rule), "little", signed=True)
+
     def cell(self, level: int, row: int, column: int) -> int:
         """Digest a cell of a grid on the Earth (:mod:`store.sqlite.cells`)."""
         return self._number(b"g\0", f"{level} {row} {column}")

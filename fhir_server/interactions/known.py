@@ -17,10 +17,9 @@ class Known:
         self.registry: Registry = R4
 
     async def refresh(self) -> Registry:
-        """Return the registry as the store has it now; costs microseconds while nothing has changed."""
-        parameters = self._store.parameters
-        if parameters.generation() != self.registry.generation:
-            generation, text = await parameters.read()
+        """Return the registry as the store has it now; costs next to nothing while it has not changed."""
+        if self._store.stamps().generation != self.registry.generation:
+            generation, text = await self._store.parameters.read()
             self.registry = Registry(custom.read(text), generation)
             self._extractor.registry = self.registry
         return self.registry

@@ -13,6 +13,7 @@ import msgspec
 from fhir_server.resources.types import RESOURCE_TYPES
 from fhir_server.search.generate import program
 from fhir_server.search.parameters import CLINICAL_DATE, R4, Registry
+from fhir_server.search.subjects import subjects
 from fhir_server.search.values import Values
 from fhir_server.search.words import content, narrative
 
@@ -42,6 +43,7 @@ class Extractor:
         if isinstance(type_, str) and type_ in RESOURCE_TYPES:
             program(type_, registry.custom(type_))(tree, values, self._zone, self._base)
             values.clinical = _clinical(type_, values)
+            values.patients = subjects(type_, str(tree.get("id", "")), values)
             if self._full_text:
                 values.words += [("_text", word) for word in narrative(tree)]
                 values.words += [("_content", word) for word in content(tree)]

@@ -12,6 +12,7 @@ from typing import Any
 
 from fhir_server.search.fold import fold
 from fhir_server.search.predicate import (
+    About,
     All,
     AnyOf,
     Chain,
@@ -51,13 +52,28 @@ Referrers = Callable[[str, str, str], Iterable[tuple[str, Values]]]
 """(type, param, target) → (id, values) of current resources of ``type`` whose ``param`` refers to target."""
 
 
+ClassOf = Callable[[str], int]
+"""A patient's id → the policy class that it is in now; 0 when it is in none."""
+
+
+def unclassed(_patient: str) -> int:
+    """Refuse to say which policy class a patient is in: for questions in which no :class:`About` may be."""
+    raise LookupError("policy classes are not known here")
+
+
 def matches(  # noqa: C901, PLR0911 - one case for each node of the tree
-    predicate: Predicate, type_: str, id_: str, values: Values, resolve: Resolve, referrers: Referrers
+    predicate: Predicate,
+    type_: str,
+    id_: str,
+    values: Values,
+    resolve: Resolve,
+    referrers: Referrers,
+    class_of: ClassOf = unclassed,
 ) -> bool:
     """Say whether the resource ``type_/id_`` with these values satisfies the predicate."""
 
     def holds(item: Predicate) -> bool:
-        return matches(item, type_, id_, values, resolve, referrers)
+        return matches(item, type_, id_, values, resolve, referrers, class_of)
 
     match predicate:
         case Everything():
@@ -79,15 +95,18 @@ def matches(  # noqa: C901, PLR0911 - one case for each node of the tree
         case Chain(param, target_type, inner):
             linked = ((to, resolve(target_type, to)) for to in _linked(values, param, target_type))
             return any(
-                matches(inner, target_type, to, found, resolve, referrers)
+                matches(inner, target_type, to, found, resolve, referrers, class_of)
                 for to, found in linked
                 if found is not None
             )
         case Has(source_type, param, inner):
             return any(
-                matches(inner, source_type, source, found, resolve, referrers)
+                matches(inner, source_type, source, found, resolve, referrers, class_of)
                 for source, found in referrers(source_type, param, f"{type_}/{id_}")
             )
+        case About(classes, above):
+            numbers = map(class_of, values.patients)
+            return any(number in classes or (above is not None and number > above) for number in numbers)
 
 
 def _linked(values: Values, param: str, type_: str) -> Iterator[str]:
@@ -279,7 +298,10 @@ class Found:
 class Catalog:
     """Current resources in memory, in order of their creation: what a store must answer, told simply."""
 
-    def __init__(self, entries: Iterable[tuple[str, str, Values]] = ()) -> None:
+    def __init__(
+        self, entries: Iterable[tuple[str, str, Values]] = (), class_of: ClassOf = unclassed
+    ) -> None:
+        self._class_of = class_of
         self._entries: dict[tuple[str, str], Values] = {}
         self._ordinals: dict[tuple[str, str], int] = {}
         for type_, id_, values in entries:
@@ -300,9 +322,12 @@ class Catalog:
         return [
             id_
             for named, id_ in sorted(self._entries, key=self._ordinals.__getitem__)
-            if named == type_
-            and matches(joined, type_, id_, self._entries[named, id_], self._resolve, self._referrers)
+            if named == type_ and self._matches(joined, type_, id_)
         ]
+
+    def _matches(self, where: Predicate, type_: str, id_: str) -> bool:
+        values = self._entries[type_, id_]
+        return matches(where, type_, id_, values, self._resolve, self._referrers, self._class_of)
 
     def search(self, visibility: Visibility, query: Query) -> Found:
         """Return one page, as :meth:`fhir_server.store.api.Store.search` does.

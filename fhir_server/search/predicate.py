@@ -204,6 +204,18 @@ class Has:
 
 
 @dataclass(frozen=True, slots=True)
+class About:
+    """Some patient that the resource is about is now in one of these policy classes.
+
+    0 is the class of a patient that has none. ``above``: a class with a greater number counts too, so that
+    whoever knows the classes up to ``above`` can refuse what he has not judged yet.
+    """
+
+    classes: frozenset[int]
+    above: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class All:
     """Every one of ``items``; make it with :func:`all_of`."""
 
@@ -224,7 +236,9 @@ class Not:
     item: Predicate
 
 
-Predicate: TypeAlias = Everything | Nothing | Where | Together | IdIn | Chain | Has | All | AnyOf | Not
+Predicate: TypeAlias = (
+    Everything | Nothing | Where | Together | IdIn | Chain | Has | About | All | AnyOf | Not
+)
 
 EVERYTHING = Everything()
 NOTHING = Nothing()

@@ -27,6 +27,7 @@ class Values:
     positions       (param, latitude, longitude) in degrees
     words           (param, word): of ``_text`` and ``_content``, when the server keeps a text index
     generation      of the :class:`search.parameters.Registry` that said what to extract
+    patients        ids of the patients that it is about, each once (:func:`search.subjects.subjects`)
     clinical        milliseconds of the type's clinical date (``Observation.date`` …), None when it has none
     ==============  ======================================================================================
 
@@ -42,6 +43,7 @@ class Values:
         "dates",
         "generation",
         "numbers",
+        "patients",
         "positions",
         "quantities",
         "references",
@@ -62,5 +64,6 @@ class Values:
         self.composites: list[tuple[str, tuple[tuple[tuple[Any, ...], ...], ...]]] = []
         self.positions: list[tuple[str, float, float]] = []
         self.words: list[tuple[str, str]] = []
+        self.patients: tuple[str, ...] = ()
         self.clinical: int | None = None
         self.generation = 0

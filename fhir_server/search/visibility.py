@@ -34,6 +34,12 @@ class Visibility:
     Minted by ``access.decide`` alone, and by :meth:`everything` for named internal uses. There is no
     "no visibility": every read takes one. ``holder``: whose it is: nobody else opens its
     page links.
+
+    ``consents``: by type, what the patients' consents leave of it, joined to the rest by AND; a type that
+    they do not name is not seen at all. None: no consent is asked. The mapping may be made as it is asked,
+    but gives one answer for a type for as long as the visibility lives. It is left out of comparisons and of
+    the fingerprint: what somebody else files must not end everybody's page links, and each page is decided
+    anew.
     """
 
     reason: str
@@ -41,6 +47,9 @@ class Visibility:
     by_type: Mapping[str, Predicate] = field(default_factory=lambda: MappingProxyType({}), hash=False)
     default: Predicate = NOTHING
     holder: str = ""
+    consents: Mapping[str, Predicate] | None = field(default=None, hash=False, compare=False)
+    # Rights and consents joined, by type, once they were asked for.
+    _joined: dict[str, Predicate] = field(default_factory=dict, init=False, repr=False, compare=False)
     # The fingerprint once it was asked for: a frozen object cannot be given one later.
     _digests: list[bytes] = field(default_factory=list, init=False, repr=False, compare=False)
 
@@ -51,12 +60,22 @@ class Visibility:
 
     def of(self, resource_type: str) -> Predicate:
         """Return what may be seen of ``resource_type``."""
+        if self.consents is None:
+            return self.right_to(resource_type)
+        joined = self._joined.get(resource_type)
+        if joined is None:
+            consented = self.consents.get(resource_type, NOTHING)
+            joined = self._joined[resource_type] = all_of((self.right_to(resource_type), consented))
+        return joined
+
+    def right_to(self, resource_type: str) -> Predicate:
+        """Return what may be seen of ``resource_type`` by right, consents apart."""
         return self.by_type.get(resource_type, self.default)
 
     @property
     def is_everything(self) -> bool:
         """True when nothing at all is hidden."""
-        return not self.by_type and isinstance(self.default, Everything)
+        return not self.by_type and self.consents is None and isinstance(self.default, Everything)
 
     def restrict(self, resource_type: str, predicate: Predicate) -> Predicate:
         """Join ``predicate`` with what may be seen, at this resource and at every hop of a chain.
@@ -83,11 +102,11 @@ class Visibility:
     def closed_hop(self, predicate: Predicate) -> str | None:
         """Return the type of a hop of ``predicate`` of which nothing at all may be seen; None without one.
 
-        Where a chain names no type, it goes by every type that its reference may lead to: it is closed when
-        all of them are.
+        Rights alone count: whether consents leave anything is nothing to be told. Where a chain names no
+        type, it goes by every type that its reference may lead to: it is closed when all of them are.
         """
         if isinstance(predicate, (Chain, Has)):
-            closed = isinstance(self.of(predicate.type), Nothing)
+            closed = isinstance(self.right_to(predicate.type), Nothing)
             return predicate.type if closed else self.closed_hop(predicate.inner)
         if isinstance(predicate, (All, AnyOf)):
             found = [self.closed_hop(item) for item in predicate.items]

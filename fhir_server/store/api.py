@@ -14,6 +14,7 @@ from fhir_server.search.predicate import Predicate
 from fhir_server.search.query import Position, Query
 from fhir_server.search.values import Values
 from fhir_server.search.visibility import Visibility
+from fhir_server.store.policies import Policies
 from fhir_server.store.upkeep import Jobs, Parameters
 
 Method = Literal["POST", "PUT", "PATCH", "DELETE"]
@@ -82,8 +83,35 @@ class Unreferenced:
 Condition = Expectation | Unreferenced
 
 
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """A time in which a patient is under one rule: from ``start`` (ms since 1970) until before ``end``."""
+
+    start: int
+    end: int
+    rule: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Reclass:
+    """Which rules a patient (logical id) is under, and when, from this commit on.
+
+    ``seen``: the version of the patient's standing that this was worked out from, 0: there was none.
+    ``slices``: in order, none overlapping another; at a time that none covers the patient is in class 0.
+    ``note``: whatever the one who works rules out wants to read again with the standing.
+    """
+
+    patient: str
+    seen: int
+    slices: tuple[Slice, ...]
+    note: bytes = b""
+
+
 class Stale(Exception):
-    """Another write came first: a version or a condition no longer holds. Nothing was written; read again."""
+    """Another write came first: a version, a condition or a standing no longer holds.
+
+    Nothing was written; read again.
+    """
 
 
 class StillReferenced(Exception):
@@ -149,6 +177,19 @@ class Facts:
     size: int
 
 
+@dataclass(frozen=True, slots=True)
+class Stamps:
+    """Numbers by which a process sees that what it remembers is out of date, whoever committed the change.
+
+    ``generation``: of the set of custom search parameters. ``governing``: changes whenever a commit touches a
+    type that was named to the store as governing others. ``classes``: the highest policy class.
+    """
+
+    generation: int
+    governing: int
+    classes: int
+
+
 class Store(Protocol):
     """The protocol.
 
@@ -163,6 +204,13 @@ class Store(Protocol):
     @property
     def parameters(self) -> Parameters:
         """The custom search parameters that the index follows."""
+
+    @property
+    def policies(self) -> Policies:
+        """The policy classes: which rules patients are under."""
+
+    def stamps(self) -> Stamps:
+        """Return the stamps as the last commit of any process left them; costs next to nothing."""
 
     async def read(self, visibility: Visibility, type_: str, id_: str) -> Stored | None:
         """Return the current version, a deletion included; None when unknown or not visible."""
@@ -182,8 +230,13 @@ class Store(Protocol):
     def prepare(self, change: Change) -> Prepared:
         """Seal and digest one change. Pure CPU: callers with many yield to the loop between them."""
 
-    async def commit(self, prepared: Sequence[Prepared], conditions: Sequence[Condition] = ()) -> None:
-        """Write all or nothing, durably, before returning."""
+    async def commit(
+        self,
+        prepared: Sequence[Prepared],
+        conditions: Sequence[Condition] = (),
+        reclasses: Sequence[Reclass] = (),
+    ) -> None:
+        """Write all or nothing, durably, before returning. No patient is reclassed twice in one commit."""
 
     def scan(self, visibility: Visibility, type_: str | None = None) -> AsyncIterator[Stored]:
         """Yield every current visible resource, for export, reindex and checks."""

@@ -85,9 +85,6 @@ class Parameters(Protocol):
     holds for every write of every process from the moment it is written down. Faults: UNAVAILABLE.
     """
 
-    def generation(self) -> int:
-        """Return the number of the current set; 0 when there never was one. Costs microseconds."""
-
     async def read(self) -> tuple[int, bytes]:
         """Return the generation and the text of the current set; b"" when there never was one."""
 

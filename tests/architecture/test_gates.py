@@ -48,9 +48,9 @@ def test_the_policy_names_types_and_parameters_that_r4_has() -> None:
 
 def test_what_makes_a_patient_an_organisations_own_is_written_only_about_patients_it_sees() -> None:
     """The guard looks at the compartment's parameters, so what makes a patient must be one of them."""
-    from fhir_server.access.rules import patient_parameters  # noqa: PLC0415 - for this one test
+    from fhir_server.search.subjects import parameters  # noqa: PLC0415 - for this one test
 
-    assert all(patient in patient_parameters(by) for by, patient, _ in policy().patients_of)
+    assert all(patient in parameters(by) for by, patient, _ in policy().patients_of)
 
 
 def test_the_page_on_access_names_every_universal_type() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from fhir_server.crypto.keys import KeyRing
-from fhir_server.search.match import Referrers, Resolve, matches
+from fhir_server.search.match import ClassOf, Referrers, Resolve, matches
 from fhir_server.search.predicate import Predicate
 from fhir_server.search.values import Values
 from fhir_server.search.visibility import Visibility
@@ -49,6 +49,7 @@ def values_of(raw: dict[str, Any]) -> Values:
     for param, components in raw.get("composites", ()):
         values.composites.append((param, tuple(tuple(tuple(row) for row in rows) for rows in components)))
     values.clinical = raw.get("clinical")
+    values.patients = tuple(raw.get("patients", ()))
     return values
 
 
@@ -59,10 +60,17 @@ def extractor(type_: str, body: bytes) -> Values:
     return values_of(tree.get("values", {}))
 
 
-def matcher(predicate: Predicate, type_: str, body: bytes, resolve: Resolve, referrers: Referrers) -> bool:
+def matcher(
+    predicate: Predicate,
+    type_: str,
+    body: bytes,
+    resolve: Resolve,
+    referrers: Referrers,
+    class_of: ClassOf,
+) -> bool:
     """Match one body, among what it is linked to."""
     id_ = json.loads(body)["id"]
-    return matches(predicate, type_, id_, extractor(type_, body), resolve, referrers)
+    return matches(predicate, type_, id_, extractor(type_, body), resolve, referrers, class_of)
 
 
 def change(

@@ -18,7 +18,16 @@ from fhir_server.crypto.blind import BlindIndex
 from fhir_server.crypto.envelope import Envelope
 from fhir_server.faults import Fault, Kind
 from fhir_server.search.values import Values
-from fhir_server.store.api import Change, Condition, Expectation, Stale, StillReferenced, Unreferenced
+from fhir_server.store.api import (
+    Change,
+    Condition,
+    Expectation,
+    Reclass,
+    Stale,
+    StillReferenced,
+    Unreferenced,
+)
+from fhir_server.store.sqlite.classes import Classing
 from fhir_server.store.sqlite.compile import Compiler
 from fhir_server.store.sqlite.functions import Extractor
 from fhir_server.store.sqlite.names import Draft
@@ -26,6 +35,7 @@ from fhir_server.store.sqlite.records import METHODS, Opener, id_of, json_array,
 from fhir_server.store.sqlite.rows import COLUMNS, Row, Rows, names_of, rows_of, with_sk
 from fhir_server.store.sqlite.schema import DELETED, LIVE, generation, type_range
 from fhir_server.store.sqlite.search import Searcher
+from fhir_server.store.sqlite.stamps import govern
 
 _MOST_ROWS = 128
 _NO_ROWS = Rows()
@@ -33,19 +43,23 @@ _WHOLE = {
     "version": ("rk", "sk", "ver", "upd", "method", "payload"),
     "history": ("sk", "ver", "rk", "upd"),
     "ids": ("h", "sk"),
-    "head": ("sk", "h", "ver", "upd", "rk", "state"),
+    "head": ("sk", "h", "ver", "upd", "rk", "state", "pat"),
     **COLUMNS,
 }
 
 
 @dataclass(frozen=True, slots=True)
 class SqlitePrepared:
-    """A change sealed and digested. ``rows`` is None while a parameter of it has no number yet."""
+    """A change sealed and digested. ``rows`` is None while a parameter of it has no number yet.
+
+    ``patient``: whom it is about, as ``head.pat`` has it.
+    """
 
     change: Change
     digest: int
     payload: bytes
     rows: Rows | None
+    patient: int
 
 
 class Head(NamedTuple):
@@ -67,6 +81,7 @@ class Tools:
     blind: BlindIndex
     extractor: Extractor
     clinical: Mapping[str, str]
+    governing: frozenset[str] = frozenset()
 
     def is_timed(self, type_: str) -> bool:
         """Tell whether a type has a clinical date."""
@@ -87,9 +102,15 @@ class Batch:
     _staged: set[int] = field(default_factory=set)
     _next_sk: dict[int, int] = field(default_factory=dict)
     _next_rk: int = 0
+    _governs: bool = False
     _generation: int = -1
 
-    def add(self, prepared: Sequence[SqlitePrepared], conditions: Sequence[Condition]) -> None:
+    def add(
+        self,
+        prepared: Sequence[SqlitePrepared],
+        conditions: Sequence[Condition],
+        reclasses: Sequence[Reclass] = (),
+    ) -> None:
         """Check one commit and stage it; raises Stale, StillReferenced or Fault with nothing staged."""
         digests = [item.digest for item in prepared]
         if len(set(digests)) < len(digests):
@@ -103,10 +124,13 @@ class Batch:
             self._check_version(item, heads.get(item.digest))
         for condition in conditions:
             self._check(condition, {head.sk for head in heads.values()})
+        classing = Classing(self.connection, self.tools.envelope, self.tools.blind)
+        classing.check(reclasses)
         before = [self._old_rows(item, heads.get(item.digest)) for item in prepared]
         after = [self._new_rows(item) for item in prepared]
         for item, old, new in zip(prepared, before, after, strict=True):
             self._stage(item, heads.get(item.digest), old, new)
+        classing.write(reclasses)
 
     def flush(self) -> None:
         """Write what is staged."""
@@ -123,7 +147,12 @@ class Batch:
             rows = sorted((p,) for p in self._several)
             self.connection.executemany("INSERT OR IGNORE INTO several VALUES(?)", rows)
         if self._moved:
-            self.connection.executemany("UPDATE head SET ver=?, upd=?, rk=?, state=? WHERE sk=?", self._moved)
+            self.connection.executemany(
+                "UPDATE head SET ver=?, upd=?, rk=?, state=?, pat=? WHERE sk=?", self._moved
+            )
+        if self._governs:
+            govern(self.connection)
+        self._governs = False
         self._added.clear()
         self._removed.clear()
         self._moved.clear()
@@ -230,11 +259,13 @@ class Batch:
         if head is None:
             sk = self._new_sk(change.type)
             self._added["ids"].append((item.digest, sk))
-            self._added["head"].append((sk, item.digest, change.version, change.updated, rk, state))
+            self._added["head"].append(
+                (sk, item.digest, change.version, change.updated, rk, state, item.patient)
+            )
             gained, lost = new, _NO_ROWS
         else:
             sk = head.sk
-            self._moved.append((change.version, change.updated, rk, state, sk))
+            self._moved.append((change.version, change.updated, rk, state, item.patient, sk))
             if change.version == 2:
                 self._added["history"].append((sk, 1, head.rk, head.upd))
             self._added["history"].append((sk, change.version, rk, change.updated))
@@ -249,6 +280,7 @@ class Batch:
         self._several.update(repeated(new))
         _spread(self._removed, lost, sk)
         self._staged.add(item.digest)
+        self._governs |= change.type in self.tools.governing
 
     def _new_rk(self) -> int:
         if not self._next_rk:

@@ -15,6 +15,9 @@ from typing import Final
 
 from fhir_server.crypto.blind import BlindIndex
 from fhir_server.search.predicate import (
+    EVERYTHING,
+    NOTHING,
+    About,
     All,
     AnyOf,
     Chain,
@@ -32,6 +35,8 @@ from fhir_server.search.predicate import (
     TokenIs,
     Where,
 )
+from fhir_server.store.sqlite.about import Branch, about, refuse_unprepared
+from fhir_server.store.sqlite.about import branches as branches_of
 from fhir_server.store.sqlite.chains import chain, has, is_dear
 from fhir_server.store.sqlite.fragment import Conjunct, Cost, Sql, all_true, any_true, union_all
 from fhir_server.store.sqlite.functions import judge_of
@@ -88,7 +93,7 @@ class Compiler:
         self.aliases: Iterator[str] = (f"a{i}" for i in count())
         self.counts = False
         self.judge = judge_of(connection)
-        self.judge.forget()
+        self.judge.begin()
         self._kit = Kit(blind, self.judge, self.aliases, self.has_one_date, self.has_rows)
 
     def rows(self, type_: str, predicate: Predicate) -> Sql:
@@ -213,7 +218,7 @@ class Compiler:
         last: int | None = self.connection.execute(statement, (first, beyond)).fetchone()[0]
         return 0 if last is None else last - first + 1
 
-    def _conjunct(self, type_: str, item: Predicate) -> Conjunct:  # noqa: PLR0911 - one case for each node
+    def _conjunct(self, type_: str, item: Predicate) -> Conjunct:  # noqa: C901, PLR0911 - a case for each node
         match item:
             case Nothing():
                 return NOWHERE
@@ -227,6 +232,8 @@ class Compiler:
                 return chain(self, type_, item)
             case Has():
                 return has(self, type_, item)
+            case About():
+                return self._about(type_, (Branch(item, EVERYTHING),))
             case AnyOf(items):
                 return self._any(type_, items)
             case Not(inner):
@@ -257,6 +264,10 @@ class Compiler:
         field = self._field(type_, param)
         return NOWHERE if field is None else spans(field, tests, self._kit)
 
+    def _about(self, type_: str, spoken: Sequence[Branch]) -> Conjunct:
+        refuse_unprepared(self.connection)
+        return about(spoken, lambda rest: self.conjuncts(type_, rest), self.aliases)
+
     def _ids(self, type_: str, ids: Sequence[str]) -> Conjunct:
         digests = json_array(self.blind.target(f"{type_}/{id_}") for id_ in dict.fromkeys(ids))
         found = "FROM json_each(?) j CROSS JOIN ids i ON i.h=j.value"
@@ -268,8 +279,11 @@ class Compiler:
         )
 
     def _any(self, type_: str, items: Sequence[Predicate]) -> Conjunct:
-        joined = _joined(items)
+        spoken, others = branches_of(items)
+        joined = _joined(others)
         branches = [(item, self.conjuncts(type_, item)) for item in joined]
+        if spoken:
+            branches.append((NOTHING, [self._about(type_, spoken)]))
         if len(branches) == 1 and len(branches[0][1]) == 1:
             return branches[0][1][0]
         # One branch that can only list the type makes the union as long as the type.

@@ -48,21 +48,31 @@ class Texts:
 class Judge:
     """Answers for one connection what only an opened resource can tell.
 
-    ``opened``, ``candidates``: how many payloads were opened and candidates seen since :meth:`forget`.
+    ``opened``, ``candidates``: how many payloads were opened and candidates seen since :meth:`begin`.
     """
 
-    def __init__(self, opener: Opener, extractor: Extractor, blind: BlindIndex, texts: Texts) -> None:
+    def __init__(
+        self,
+        opener: Opener,
+        extractor: Extractor,
+        blind: BlindIndex,
+        texts: Texts,
+        clock: Callable[[], int],
+    ) -> None:
         self._opener = opener
         self._extractor = extractor
         self._blind = blind
         self._texts = texts
+        self._clock = clock
+        self._now = 0
         self._tests: list[Where | Together] = []
         self._last: tuple[tuple[int, int], Values] | None = None
         self.opened = 0
         self.candidates = 0
 
-    def forget(self) -> None:
-        """Forget the tests of the statements before: none of them runs any more."""
+    def begin(self) -> None:
+        """Begin a question: look at the clock, and forget the tests of the question before."""
+        self._now = self._clock()
         self._tests.clear()
         self._last = None
         self.opened = self.candidates = 0
@@ -80,6 +90,10 @@ class Judge:
             self._last = key, self._extractor(type_, body)
             self.opened += 1
         return self._last[1]
+
+    def moment(self) -> int:
+        """Tell SQL when the question was begun (ms since the epoch), the same for all its statements."""
+        return self._now
 
     def seen(self, _candidate: int) -> bool:
         """Count a candidate that SQL is about to test."""
@@ -120,7 +134,8 @@ class Judge:
 
 
 def register(connection: Connection, judge: Judge) -> None:
-    """Give ``connection`` the functions ``seen``, ``holds``, ``known``, ``contains`` and ``sort_key``."""
+    """Give ``connection`` the functions that SQL calls: the names are those of the judge's methods."""
+    connection.create_function("moment", 0, judge.moment)
     connection.create_function("seen", 1, judge.seen)
     connection.create_function("holds", 5, judge.holds)
     connection.create_function("known", 2, judge.known)

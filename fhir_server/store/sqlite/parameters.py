@@ -11,6 +11,7 @@ from functools import partial
 from typing import Final
 
 from fhir_server.store.api import Stale
+from fhir_server.store.sqlite.about import patient_of
 from fhir_server.store.sqlite.batch import Tools, repeated
 from fhir_server.store.sqlite.names import Draft, Names
 from fhir_server.store.sqlite.reader import Readers
@@ -33,10 +34,6 @@ class SqliteParameters:
         self._writer = writer
         self._names = names
         self._tools = tools
-
-    def generation(self) -> int:
-        """Return the number of the current set; 0 when there never was one."""
-        return self._readers.point(generation)
 
     async def read(self) -> tuple[int, bytes]:
         """Return the generation and the text of the current set; b"" when there never was one."""
@@ -83,6 +80,8 @@ class SqliteParameters:
             numbers = draft.allot_params(type_, names_of(values))
             rows = rows_of(values, numbers, self._tools.blind, timed=self._tools.is_timed(type_))
             added += _add(connection, rows, sk)
+            patient = patient_of(values, self._tools.blind)
+            connection.execute("UPDATE head SET pat=? WHERE sk=? AND pat IS NOT ?", (patient, sk, patient))
         return draft, Rebuilt(found[-1][0] if len(found) == _STEP else None, len(found), added)
 
 

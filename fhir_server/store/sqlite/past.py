@@ -11,20 +11,25 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from fhir_server.search.match import Referrers, Resolve
+from fhir_server.search.match import ClassOf, Referrers, Resolve
 from fhir_server.search.predicate import Everything, Nothing, Predicate
 from fhir_server.search.values import Values
 from fhir_server.search.visibility import Visibility
 from fhir_server.store.api import HistoryPage, HistoryQuery, Stored
 from fhir_server.store.sqlite.batch import Tools
+from fhir_server.store.sqlite.classes import class_of
 from fhir_server.store.sqlite.fragment import Sql
+from fhir_server.store.sqlite.functions import judge_of
 from fhir_server.store.sqlite.names import Lookup, Names
 from fhir_server.store.sqlite.reader import Session
 from fhir_server.store.sqlite.records import BY_VERSION, CURRENT, Opener, json_array
 from fhir_server.store.sqlite.schema import type_range
 
-Matcher = Callable[[Predicate, str, bytes, Resolve, Referrers], bool]
-"""Predicate, type and body → whether the body satisfies it, given what it leads to and what leads to it."""
+Matcher = Callable[[Predicate, str, bytes, Resolve, Referrers, ClassOf], bool]
+"""Predicate, type and body → whether the body satisfies it.
+
+It is given what the body leads to, what leads to it, and which policy classes patients are in.
+"""
 
 _REFERRERS: Final = "SELECT DISTINCT sk FROM ref WHERE p=? AND k=?"
 _ALL: Final = (0, 2**62)
@@ -34,7 +39,7 @@ _ONLY_VERSION: Final = "SELECT h.rk FROM ids i CROSS JOIN head h ON h.sk=i.sk AN
 
 @dataclass(frozen=True, slots=True)
 class Links:
-    """What resources are linked to at present, for judging a version by a predicate that follows links."""
+    """What resources are linked to and how patients are classed at present, for judging a version."""
 
     connection: sqlite3.Connection
     names: Lookup
@@ -59,6 +64,10 @@ class Links:
             for stored in self.tools.opener.current(self.connection, [number]):
                 yield stored.id, self.tools.extractor(type_, stored.body)
 
+    def class_of(self, patient: str) -> int:
+        """Return the policy class that a patient is in now."""
+        return class_of(self.connection, self.tools.blind, patient)
+
 
 @dataclass(frozen=True, slots=True)
 class Past:
@@ -77,6 +86,7 @@ class Past:
         self, connection: sqlite3.Connection, visibility: Visibility, digest: int, version: int
     ) -> Stored | None:
         """Return one version of a resource if it may be seen as it was then."""
+        judge_of(connection).begin()
         for statement in (_ONLY_VERSION, _ONE_VERSION):
             found = connection.execute(statement, (version, digest)).fetchone()
             if found:
@@ -95,7 +105,9 @@ class Past:
             return False
         if not stored.deleted:
             links = Links(connection, self.names, self.tools)
-            return self.matcher(predicate, stored.type, stored.body, links.resolve, links.referrers)
+            return self.matcher(
+                predicate, stored.type, stored.body, links.resolve, links.referrers, links.class_of
+            )
         before = connection.execute(_ONE_VERSION, (stored.version - 1, digest)).fetchone()
         if before is None:
             return False
@@ -106,6 +118,7 @@ class Past:
         self, session: Session, visibility: Visibility, query: HistoryQuery, digest: int | None
     ) -> HistoryPage:
         """Return a page; ``digest`` is that of the one resource, if the query is about one."""
+        judge_of(session.connection).begin()
         scope = self._scope(session.connection, query, digest)
         if scope is None:
             return HistoryPage([], 0, None)

@@ -19,6 +19,9 @@ from fhir_server.store.sqlite.trouble import closed, is_interrupt, too_costly, u
 T = TypeVar("T")
 
 INLINE_SECONDS = 0.003
+UNLIMITED = 1e9
+"""Seconds for work that may take as long as it takes."""
+
 _STEPS = 1000
 """Virtual machine instructions between two looks at the clock: some ten microseconds."""
 

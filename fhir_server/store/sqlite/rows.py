@@ -17,6 +17,7 @@ from fhir_server.crypto.blind import BlindIndex
 from fhir_server.search.fold import fold
 from fhir_server.search.values import Values
 from fhir_server.store.sqlite.cells import cells_of
+from fhir_server.store.sqlite.classes import digest_of
 from fhir_server.store.sqlite.elements import element_rows
 from fhir_server.store.sqlite.schema import DAY_MS, NO_DATE
 
@@ -36,15 +37,17 @@ COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
     "composite": ("p", "c", "k", "u", "a", "b", "z", "s", "sk", "n"),
     "element": ("sk", "p", "c", "k", "u", "a", "b", "z", "s", "n"),
     "undated": ("sk",),
+    "subject": ("sk", "k"),
 }
 """The index tables. ``token`` holds codes, URIs, words and the cells of positions. ``own`` holds references
 (a: target), dates, numbers and quantities (a: lo, b: hi) by resource: it tests and sorts a candidate that
 another index found, and leads from a resource to its targets. ``composite`` and ``element`` hold the same
 rows, by value and by resource (see ``elements``). ``undated`` lists the resources that lack their type's
-clinical date: an ascending sort begins with them, and they are few.
+clinical date: an ascending sort begins with them, and they are few. ``subject`` lists the patients of the
+resources that are about several (see ``about``).
 """
 
-BY_RESOURCE: Final = frozenset({"own", "element", "undated"})
+BY_RESOURCE: Final = frozenset({"own", "element", "undated", "subject"})
 """The tables whose key begins with ``sk``."""
 
 
@@ -62,6 +65,7 @@ class Rows:
     composite: set[Row] = field(default_factory=set)
     element: set[Row] = field(default_factory=set)
     undated: set[Row] = field(default_factory=set)
+    subject: set[Row] = field(default_factory=set)
 
     def minus(self, other: Rows) -> Rows:
         """Return the rows that ``other`` lacks."""
@@ -109,6 +113,8 @@ def rows_of(values: Values, numbers: Mapping[str, int], blind: BlindIndex, *, ti
     when = NO_DATE if values.clinical is None else values.clinical
     if timed and values.clinical is None:
         rows.undated.add(())
+    if len(values.patients) > 1:
+        rows.subject = {(digest_of(blind, patient),) for patient in values.patients}
     for param, to in values.references:
         number, digest = numbers[param], target(to)
         rows.ref.add((number, digest, when))

@@ -16,6 +16,7 @@ from typing import Any
 
 from fhir_server.faults import Fault, Kind
 from fhir_server.search.parameters import CLINICAL_DATE
+from fhir_server.search.subjects import parameters
 
 SEQUENCE_BITS = 40
 LIVE, DELETED = 0, 1
@@ -114,12 +115,39 @@ def _add_undated(connection: sqlite3.Connection) -> None:
             )
 
 
+def _add_policy_classes(connection: sqlite3.Connection) -> None:
+    connection.execute(
+        "CREATE TABLE policy_class(number INTEGER PRIMARY KEY, digest INTEGER NOT NULL UNIQUE,"
+        " payload BLOB NOT NULL)"
+    )
+    connection.execute(
+        "CREATE TABLE standing(k INTEGER PRIMARY KEY, ver INTEGER NOT NULL, payload BLOB NOT NULL)"
+    )
+    connection.execute(
+        "CREATE TABLE patient_class(k INTEGER NOT NULL, since INTEGER NOT NULL, until INTEGER NOT NULL,"
+        " number INTEGER NOT NULL, PRIMARY KEY(k, since)) WITHOUT ROWID"
+    )
+    connection.execute(
+        "CREATE TABLE subject(sk INTEGER NOT NULL, k INTEGER NOT NULL, PRIMARY KEY(sk, k)) WITHOUT ROWID"
+    )
+    # Which patient a resource is about is in its body, so that a store which is filled already must be
+    # reindexed: until then the column is NULL, the small index finds that in one step, and whoever asks by
+    # policy class is refused.
+    connection.execute("ALTER TABLE head ADD COLUMN pat INTEGER")
+    connection.execute("UPDATE head SET pat=0 WHERE state=?", (DELETED,))
+    for number, type_ in connection.execute("SELECT t, name FROM type").fetchall():
+        if type_ != "Patient" and not parameters(type_):
+            connection.execute("UPDATE head SET pat=0 WHERE sk>=? AND sk<?", type_range(number))
+    connection.execute("CREATE INDEX head_pending ON head(sk) WHERE pat IS NULL")
+
+
 MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     _create,
     _add_jobs,
     _add_state,
     _add_composites,
     _add_undated,
+    _add_policy_classes,
 )
 """Step n leads from schema version n to n + 1. Steps are never edited once released; new ones follow."""
 

@@ -9,7 +9,7 @@ from typing import Final
 from fhir_server.crypto.blind import BlindIndex
 from fhir_server.crypto.envelope import HEADER, Damaged, Envelope
 from fhir_server.crypto.keys import KeyFault, KeyRing
-from fhir_server.store.sqlite import state_seals
+from fhir_server.store.sqlite import classes, state_seals
 from fhir_server.store.sqlite.names import Names
 from fhir_server.store.sqlite.records import Opener
 
@@ -89,7 +89,11 @@ def keys_in_use(connection: sqlite3.Connection, after: int = 0) -> set[int]:
     headers = connection.execute(
         "SELECT DISTINCT substr(payload, 1, ?) FROM version WHERE rk>?", (HEADER.size, after)
     )
-    return {HEADER.unpack(header)[1] for (header,) in headers} | state_seals.keys_in_use(connection)
+    return (
+        {HEADER.unpack(header)[1] for (header,) in headers}
+        | state_seals.keys_in_use(connection)
+        | classes.keys_in_use(connection)
+    )
 
 
 def newest(connection: sqlite3.Connection) -> int:

@@ -12,6 +12,7 @@ from typing import Final
 from fhir_server.crypto.blind import BlindIndex
 from fhir_server.search.predicate import (
     EVERYTHING,
+    About,
     All,
     AnyOf,
     Chain,
@@ -28,6 +29,7 @@ from fhir_server.search.predicate import (
 from fhir_server.search.visibility import Visibility
 from fhir_server.store.sqlite.compile import Compiler
 from fhir_server.store.sqlite.fragment import Sql
+from fhir_server.store.sqlite.functions import judge_of
 from fhir_server.store.sqlite.names import Lookup
 
 _KEPT: Final = 4_000
@@ -50,6 +52,7 @@ class Seen:
         # A parameter that had no number may have got one with a commit of any process.
         if kept is not None and kept[1].is_up_to_date(connection):
             self._kept.move_to_end(key)
+            judge_of(connection).begin()
             return kept[2]
         names = _Watched(self._names)
         predicate = visibility.restrict(type_, EVERYTHING)
@@ -95,10 +98,11 @@ class _Watched:
 def _is_lasting(predicate: Predicate) -> bool:
     """Tell whether the condition of a predicate depends on numbers and digests alone, which never change.
 
-    Other tests are compiled by what the index holds at the moment.
+    That of policy classes looks up who is in them as it runs. Other tests are compiled by what the index
+    holds at the moment.
     """
     match predicate:
-        case Everything() | Nothing() | IdIn() | Where(_, ReferenceIs() | TokenIs()):
+        case Everything() | Nothing() | IdIn() | About() | Where(_, ReferenceIs() | TokenIs()):
             return True
         case All(items) | AnyOf(items):
             return all(_is_lasting(item) for item in items)

@@ -31,43 +31,53 @@ from fhir_server.store.api import (
     HistoryQuery,
     Page,
     Prepared,
+    Reclass,
+    Stamps,
     Stored,
 )
-from fhir_server.store.sqlite import functions, schema, seals, state_seals
+from fhir_server.store.sqlite import classes, functions, schema, state_seals
+from fhir_server.store.sqlite.about import patient_of
 from fhir_server.store.sqlite.batch import SqlitePrepared, Tools, seal
+from fhir_server.store.sqlite.classes import SqlitePolicies
 from fhir_server.store.sqlite.compile import Compiler
 from fhir_server.store.sqlite.fragment import TRUE
 from fhir_server.store.sqlite.functions import Extractor
 from fhir_server.store.sqlite.jobs import SqliteJobs
 from fhir_server.store.sqlite.names import Names, Unallotted
+from fhir_server.store.sqlite.opening import FILE, make_ready
 from fhir_server.store.sqlite.parameters import SqliteParameters
 from fhir_server.store.sqlite.past import Matcher, Past
-from fhir_server.store.sqlite.reader import Readers, Session
+from fhir_server.store.sqlite.reader import UNLIMITED, Readers, Session
 from fhir_server.store.sqlite.records import CURRENT, Opener, json_array, opening
+from fhir_server.store.sqlite.rotation import Progress, Rotation
 from fhir_server.store.sqlite.rows import rows_of
 from fhir_server.store.sqlite.search import Searcher
 from fhir_server.store.sqlite.seen import Seen
 from fhir_server.store.sqlite.soundness import inspect
+from fhir_server.store.sqlite.stamps import Changes, SqliteStamps
 from fhir_server.store.sqlite.state import SqliteState
-from fhir_server.store.sqlite.trouble import unavailable
+from fhir_server.store.sqlite.trouble import closed, unavailable
 from fhir_server.store.sqlite.turns import Turns
 from fhir_server.store.sqlite.walks import Match
 from fhir_server.store.sqlite.writer import Writer
 
-FILE: Final = "fhir.sqlite"
 _SCAN_CHUNK: Final = 200
 _INLINE_COUNT: Final = 200
-_UNLIMITED: Final = 1e9
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What may be set: limits of a search and of waiting for a lock in seconds, reader threads, the clock."""
+    """What may be set: limits of a search and of waiting for a lock in seconds, reader threads, the clock.
+
+    ``governing``: types by which others are decided on; a commit that touches one changes
+    ``Stamps.governing``.
+    """
 
     search_seconds: float = 5.0
     lock_seconds: float = 5.0
     threads: int = 4
     clock: Callable[[], int] = now_ms
+    governing: frozenset[str] = frozenset()
 
 
 class SqliteStore:
@@ -88,7 +98,7 @@ class SqliteStore:
 
         def connect(*, writing: bool) -> sqlite3.Connection:
             connection = schema.connect(self._path, writing=writing, busy_seconds=options.lock_seconds)
-            judge = functions.Judge(tools.opener, tools.extractor, tools.blind, texts)
+            judge = functions.Judge(tools.opener, tools.extractor, tools.blind, texts, options.clock)
             functions.register(connection, judge)
             return connection
 
@@ -97,9 +107,13 @@ class SqliteStore:
             lambda: connect(writing=False), threads=options.threads, seconds=options.search_seconds
         )
         self._readers.point(names.load)
-        self._writer = Writer(lambda: connect(writing=True), self._turns, names, tools)
+        self._changes = Changes(folder)
+        self._stamps = SqliteStamps(self._changes, self._readers)
+        self._writer = Writer(lambda: connect(writing=True), self._turns, self._changes, names, tools)
+        self._rotation = Rotation(self._readers, self._writer, names, tools, ring)
         self.state = SqliteState(self._readers, self._writer, tools.envelope, tools.blind, options.clock)
         self.jobs = SqliteJobs(self._readers, self._writer)
+        self.policies = SqlitePolicies(self._readers, tools.envelope, tools.blind)
         self.parameters = SqliteParameters(self._readers, self._writer, names, tools)
 
     @classmethod
@@ -124,9 +138,9 @@ class SqliteStore:
         envelope = Envelope(ring)
         blind = BlindIndex(ring.suite.digest(ring.index_key))
         names = Names()
-        tools = Tools(envelope, Opener(envelope, names), blind, extractor, clinical)
+        tools = Tools(envelope, Opener(envelope, names), blind, extractor, clinical, options.governing)
         try:
-            _make_ready(folder, ring, tools, options)
+            make_ready(folder, ring, tools, busy_seconds=options.lock_seconds)
             return cls(folder, ring, names, tools, matcher, options)
         except sqlite3.Error as error:
             raise unavailable(error) from error
@@ -134,6 +148,12 @@ class SqliteStore:
             raise Fault(
                 Kind.UNAVAILABLE, "The data folder cannot be used; check its path, owner and free space."
             ) from error
+
+    def stamps(self) -> Stamps:
+        """Return the stamps as the last commit of any process left them."""
+        if self._closed:
+            raise closed()
+        return self._stamps.read()
 
     async def read(self, visibility: Visibility, type_: str, id_: str) -> Stored | None:
         """Return the current version, a deletion included; None when unknown or not visible."""
@@ -253,11 +273,17 @@ class SqliteStore:
             with contextlib.suppress(Unallotted):
                 numbers, timed = self._names.params(change.type), self._tools.is_timed(change.type)
                 rows = rows_of(change.values, numbers, self._tools.blind, timed=timed)
-        return SqlitePrepared(change, digest, seal(self._tools.envelope, change, digest), rows)
+        patient = patient_of(change.values, self._tools.blind)
+        return SqlitePrepared(change, digest, seal(self._tools.envelope, change, digest), rows, patient)
 
-    async def commit(self, prepared: Sequence[Prepared], conditions: Sequence[Condition] = ()) -> None:
+    async def commit(
+        self,
+        prepared: Sequence[Prepared],
+        conditions: Sequence[Condition] = (),
+        reclasses: Sequence[Reclass] = (),
+    ) -> None:
         """Write all or nothing, durably, before returning."""
-        await self._writer.commit(cast("Sequence[SqlitePrepared]", prepared), conditions)
+        await self._writer.commit(cast("Sequence[SqlitePrepared]", prepared), conditions, reclasses)
 
     async def scan(self, visibility: Visibility, type_: str | None = None) -> AsyncIterator[Stored]:
         """Yield every current visible resource in order of creation, as it is when its turn comes."""
@@ -267,7 +293,7 @@ class SqliteStore:
             after: Position | None = None
             while True:
                 query = Query(name, where, count=_SCAN_CHUNK, after=after)
-                page = await self._readers.run(partial(self._chunk, query), quick=False, seconds=_UNLIMITED)
+                page = await self._readers.run(partial(self._chunk, query), quick=False, seconds=UNLIMITED)
                 for stored in page.matches:
                     yield stored
                 if page.next is None:
@@ -291,7 +317,7 @@ class SqliteStore:
             versions = session.connection.execute("SELECT total(ver) FROM head").fetchone()[0]
             return resources, int(versions)
 
-        resources, versions = await self._readers.run(work, quick=False, seconds=_UNLIMITED)
+        resources, versions = await self._readers.run(work, quick=False, seconds=UNLIMITED)
         files = (self._path, self._path.with_name(f"{FILE}-wal"))
         size = sum(file.stat().st_size for file in files if file.exists())
         return Facts("sqlite", schema.VERSION, self._ring.suite.name, resources, versions, size)
@@ -303,9 +329,10 @@ class SqliteStore:
         def work(session: Session) -> list[str]:
             connection = session.connection
             found = inspect(connection, self._names, tools)
+            found += classes.damage(connection, tools.envelope, tools.blind)
             return [*found, *state_seals.damage(connection, tools.envelope)]
 
-        return await self._readers.run(work, quick=False, seconds=_UNLIMITED)
+        return await self._readers.run(work, quick=False, seconds=UNLIMITED)
 
     async def ready(self) -> bool:
         """Tell whether it can answer and take commits now."""
@@ -315,50 +342,16 @@ class SqliteStore:
             return False
         return self._writer.alive
 
-    async def reseal(self, progress: Callable[[int, int], None] | None = None) -> int:
+    async def reseal(self, progress: Progress | None = None) -> int:
         """Seal every payload that is not under the active key anew, while the store serves; return how many.
 
         ``progress`` is given how many are done, of how many.
         """
-        self._tools.envelope.refresh()
-        names, envelope = self._names, self._tools.envelope
-        total = await self._readers.run(
-            lambda session: seals.count_old(session.connection, envelope.header),
-            quick=False,
-            seconds=_UNLIMITED,
-        )
-        done, position = 0, 0
-        following: int | None = 0
-        while following is not None:
-            position = following
-            following, some = await self._writer.run(
-                partial(seals.reseal, names, envelope, self._tools.opener, position)
-            )
-            done += some
-            if progress:
-                progress(done, max(total, done))
-        while some := await self._writer.run(partial(state_seals.reseal, envelope=envelope)):
-            done += some
-        return done
+        return await self._rotation.reseal(progress)
 
     async def retire(self) -> tuple[int, ...]:
         """Remove from the key ring the data keys that seal no payload any more; return their numbers."""
-
-        def old(session: Session) -> tuple[int, set[int]]:
-            newest = seals.newest(session.connection)
-            return newest, seals.keys_in_use(session.connection)
-
-        newest, in_use = await self._readers.run(old, quick=False, seconds=_UNLIMITED)
-
-        def work(connection: sqlite3.Connection) -> set[int]:
-            # Inside the turn nobody writes, and every writer looks at the ring when its turn comes: a key
-            # that is neither active nor in use now never will be again. What came since is counted here.
-            kept = in_use | seals.keys_in_use(connection, newest) | {self._tools.envelope.active}
-            seals.forget_all_but(connection, kept)
-            return kept
-
-        # The proofs go first: a proof without its key would keep the store from opening.
-        return self._ring.retire(await self._writer.run(work))
+        return await self._rotation.retire()
 
     async def close(self) -> None:
         """Finish writes under way and release the files."""
@@ -368,29 +361,8 @@ class SqliteStore:
         await self._writer.close()
         await self._readers.close()
         self._turns.close()
+        self._changes.close()
 
 
 def _position(match: Match) -> Position:
     return Position(match[1], match[0])
-
-
-def _make_ready(folder: Path, ring: KeyRing, tools: Tools, options: Options) -> None:
-    """Create or migrate the file in this process's turn, and see that the keys are its own."""
-    path = folder / FILE
-    schema.make_private(path)
-    turns = Turns(folder, seconds=options.lock_seconds)
-    try:
-        with (
-            turns.turn(),
-            contextlib.closing(
-                schema.connect(path, writing=True, busy_seconds=options.lock_seconds)
-            ) as connection,
-        ):
-            connection.execute("BEGIN IMMEDIATE")
-            if schema.migrate(connection) == 0:
-                seals.prepare(connection, ring, tools.blind)
-                seals.mark(connection, tools.envelope)
-            seals.verify(connection, ring, tools.blind, tools.envelope)
-            connection.execute("COMMIT")
-    finally:
-        turns.close()

@@ -15,10 +15,11 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeVar, cast
 
 from fhir_server.faults import Fault
-from fhir_server.store.api import Condition, Stale, StillReferenced
+from fhir_server.store.api import Condition, Reclass, Stale, StillReferenced
 from fhir_server.store.sqlite import seals
 from fhir_server.store.sqlite.batch import Batch, SqlitePrepared, Tools
 from fhir_server.store.sqlite.names import Draft, Names
+from fhir_server.store.sqlite.stamps import Changes
 from fhir_server.store.sqlite.trouble import closed, unavailable
 from fhir_server.store.sqlite.turns import Turns
 
@@ -33,6 +34,7 @@ Outcome = tuple[Any, BaseException | None]
 class _Commit:
     prepared: Sequence[SqlitePrepared]
     conditions: Sequence[Condition]
+    reclasses: Sequence[Reclass]
     future: asyncio.Future[Any]
 
 
@@ -48,11 +50,17 @@ class Writer:
     """Start it with a way to connect; give it commits; close it."""
 
     def __init__(
-        self, connect: Callable[[], sqlite3.Connection], turns: Turns, names: Names, tools: Tools
+        self,
+        connect: Callable[[], sqlite3.Connection],
+        turns: Turns,
+        changes: Changes,
+        names: Names,
+        tools: Tools,
     ) -> None:
         self._connect = connect
         self._connection: sqlite3.Connection | None = connect()
         self._turns = turns
+        self._changes = changes
         self._names = names
         self._tools = tools
         self._jobs: queue.SimpleQueue[_Commit | _Task | None] = queue.SimpleQueue()
@@ -66,10 +74,15 @@ class Writer:
         """True while it takes commits."""
         return not self._closing and self._thread.is_alive()
 
-    async def commit(self, prepared: Sequence[SqlitePrepared], conditions: Sequence[Condition]) -> None:
+    async def commit(
+        self,
+        prepared: Sequence[SqlitePrepared],
+        conditions: Sequence[Condition],
+        reclasses: Sequence[Reclass],
+    ) -> None:
         """Return when the commit is durable; raise why it is not."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._put(_Commit(prepared, conditions, future))
+        self._put(_Commit(prepared, conditions, reclasses, future))
         await future
 
     async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
@@ -161,7 +174,8 @@ class Writer:
         if number not in self._marked:
             seals.mark(connection, self._tools.envelope)
         result = work(connection)
-        connection.execute("COMMIT")
+        with self._changes.moving():
+            connection.execute("COMMIT")
         self._marked.add(number)
         return result
 
@@ -188,7 +202,7 @@ class Writer:
 def _add(batch: Batch, commit: _Commit) -> BaseException | None:
     """Check and stage one commit; its own failure is its own, the engine's is the group's."""
     try:
-        batch.add(commit.prepared, commit.conditions)
+        batch.add(commit.prepared, commit.conditions, commit.reclasses)
     except sqlite3.Error:
         raise
     except (Stale, StillReferenced, Fault) as refusal:

@@ -1,0 +1,137 @@
+"""Conditions on the policy classes of the patients that a resource is about.
+
+``head.pat`` is the digest of the one patient, or says that there is none or that there are several, who
+stand in ``subject``: one or two look-ups from a resource to its patients, one more to the class of each.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from fhir_server.crypto.blind import BlindIndex
+from fhir_server.faults import Fault, Kind
+from fhir_server.search.predicate import About, All, Predicate, all_of
+from fhir_server.search.values import Values
+from fhir_server.store.sqlite.classes import digest_of
+from fhir_server.store.sqlite.fragment import FALSE, Conjunct, Cost, Sql, all_true, any_true
+
+NOBODY: Final = 0
+SEVERAL: Final = 1
+"""``head.pat`` of a resource about no patient, and of one about several."""
+
+_BYTE: Final = 256
+
+
+def patient_of(values: Values | None, blind: BlindIndex) -> int:
+    """Return ``head.pat`` of a resource with these values; None: it is deleted."""
+    if values is None or not values.patients:
+        return NOBODY
+    return digest_of(blind, values.patients[0]) if len(values.patients) == 1 else SEVERAL
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """One of several conditions that are joined by OR: about a class, and whatever else it asks."""
+
+    about: About
+    rest: Predicate
+
+
+def branches(items: Iterable[Predicate]) -> tuple[list[Branch], list[Predicate]]:
+    """Part the items of an OR into those that speak of a policy class and the others.
+
+    What speaks of several classes at once is about several patients perhaps: it is one of the others.
+    """
+    spoken: list[Branch] = []
+    others: list[Predicate] = []
+    for item in items:
+        parts = item.items if isinstance(item, All) else (item,)
+        abouts = [part for part in parts if isinstance(part, About)]
+        if len(abouts) == 1:
+            spoken.append(Branch(abouts[0], all_of(part for part in parts if part is not abouts[0])))
+        else:
+            others.append(item)
+    return spoken, others
+
+
+def about(
+    spoken: Sequence[Branch], tests: Callable[[Predicate], Sequence[Conjunct]], names: Iterator[str]
+) -> Conjunct:
+    """Compile an OR of branches, so that a resource's patients and their classes are looked up only once.
+
+    ``tests``: what the rest of a branch is compiled to. Each class number leads to a verdict, one byte in a
+    string of bytes by number; a verdict is the set of the branches that speak of the class.
+    """
+    rests = [tests(branch.rest) for branch in spoken]
+    verdicts = _Verdicts.of([branch.about for branch in spoken])
+
+    def test(sk: str) -> Sql:
+        if not verdicts.codes:
+            return FALSE
+        a, s, c = next(names), next(names), next(names)
+        passed = [all_true([each.test(sk) for each in rest]) for rest in rests]
+        cases = [(code, any_true([passed[i] for i in some])) for code, some in verdicts.codes.items()]
+        when = " ".join(f"WHEN x'{code.hex()}' THEN {condition.text}" for code, condition in cases)
+        return Sql(
+            f"EXISTS (SELECT 1 FROM head {a}"
+            f" LEFT JOIN subject {s} ON {s}.sk=CASE {a}.pat WHEN {SEVERAL} THEN {a}.sk END"
+            f" LEFT JOIN patient_class {c} ON {c}.k=coalesce({s}.k, {a}.pat)"
+            f" AND {c}.since<=(SELECT moment()) AND {c}.until>(SELECT moment())"
+            f" WHERE {a}.sk={sk} AND {a}.pat!={NOBODY}"
+            f" AND CASE {verdicts.at(f'coalesce({c}.number, 0)')} {when} ELSE 0 END)",
+            (verdicts.table, *(arg for _, condition in cases for arg in condition.args)),
+        )
+
+    cost = max((each.cost for rest in rests for each in rest), default=Cost.SET)
+    return Conjunct(test, label="policy class", cost=max(cost, Cost.SET))
+
+
+def refuse_unprepared(connection: sqlite3.Connection) -> None:
+    """Raise Fault(UNAVAILABLE) while it is not known of every resource which patients it is about."""
+    statement = "SELECT 1 FROM head INDEXED BY head_pending WHERE pat IS NULL LIMIT 1"
+    if connection.execute(statement).fetchone():
+        raise Fault(
+            Kind.UNAVAILABLE,
+            "This store is older than consents: until fhir-server reindex has run, what depends on a"
+            " patient's consent is refused.",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Verdicts:
+    """What each class leads to: a set of branches.
+
+    ``table``: a code of ``width`` bytes for each class, by number. ``codes``: the sets by code. ``last``: the
+    class that stands for all that follow, where those lead to anything.
+    """
+
+    table: bytes
+    width: int
+    codes: dict[bytes, tuple[int, ...]]
+    last: int | None
+
+    @classmethod
+    def of(cls, abouts: Sequence[About]) -> _Verdicts:
+        """Work out the verdicts of branches that are about these classes."""
+        named = max((number for each in abouts for number in each.classes), default=0)
+        limits = [each.above for each in abouts if each.above is not None]
+        last = max(named, *limits) + 1 if limits else None
+        numbers = range((named if last is None else last) + 1)
+        sets = [tuple(i for i, each in enumerate(abouts) if _includes(each, number)) for number in numbers]
+        distinct = dict.fromkeys(sets)
+        width = 1 if len(distinct) <= _BYTE else 2
+        codes = {some: code.to_bytes(width) for code, some in enumerate(distinct)}
+        table = b"".join(codes[some] for some in sets)
+        return cls(table, width, {code: some for some, code in codes.items() if some}, last)
+
+    def at(self, number: str) -> str:
+        """Return the SQL of the code of the class whose SQL is given; it holds one ``?``, for the table."""
+        place = number if self.last is None else f"min({number}, {self.last})"
+        return f"substr(?, {place}*{self.width}+1, {self.width})"
+
+
+def _includes(about: About, number: int) -> bool:
+    return number in about.classes or (about.above is not None and number > about.above)
