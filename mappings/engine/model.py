@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Protocol
 
 if TYPE_CHECKING:
     from mappings.engine.codes import Tables
-    from mappings.engine.converters import Converter
+    from mappings.engine.converters import Use
 
 Tree = dict[str, Any]
 """JSON: nested dicts and lists of strings, ints, Decimals, booleans and None. Never a float."""
@@ -90,7 +90,6 @@ class Context:
     values: Mapping[str, str] = field(default_factory=dict)
     archive: bool = True
     media_type: str = "application/octet-stream"
-    title: str = ""
 
 
 @dataclass(slots=True)
@@ -142,7 +141,7 @@ class Pair:
 
     sources: tuple[str, ...]
     to: str
-    converters: tuple[Converter, ...] = ()
+    converters: tuple[Use, ...] = ()
     when: Condition = ()
     default: Any = None
     one_way: Literal["", "read", "write"] = ""
@@ -173,14 +172,14 @@ class Group:
     at: Position = Position()
 
 
-By = Literal["update", "create", "refer", "logical", "display"]
+By = Literal["update", "create", "refer", "logical"]
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
     """How a resource is known again: an identifier of ``system`` made of source fields.
 
-    ``values`` with several paths are joined to one value (ids.join). ``skip``: do not add the identifier.
+    ``values`` with several paths are joined to one value (ids.join).
     """
 
     system: str
