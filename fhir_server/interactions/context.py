@@ -10,6 +10,7 @@ from fhir_server.access.decide import Decision
 from fhir_server.access.scopes import Letter
 from fhir_server.config import Settings
 from fhir_server.faults import Fault, Kind
+from fhir_server.frozen import frozen
 from fhir_server.interactions.expansions import Expansions
 from fhir_server.interactions.known import Known
 from fhir_server.interactions.request import Reply, Request
@@ -61,7 +62,7 @@ class Services:
     expansions: Expansions = field(default_factory=Expansions)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Context:
     """One interaction under way. ``run`` sends a further request through the one door."""
 

@@ -5,10 +5,11 @@ https://hl7.org/fhir/R4/http.html
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Final, Literal
 
 from fhir_server.access.actor import Actor
+from fhir_server.frozen import frozen
 
 CLIENT_GONE: Final = "The client went away before it was answered."
 """With what words a task is cancelled whose client has gone; the audit repeats them."""
@@ -17,7 +18,7 @@ Tree = dict[str, Any]
 """A resource as ``resources.codec`` decodes it: numbers with a point are Decimal."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Request:
     """One interaction asked for.
 
@@ -56,7 +57,7 @@ class Request:
     actor: Actor | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Reply:
     """What an interaction answers: status, canonical JSON (b"" = no body) and what the headers will say.
 

@@ -6,12 +6,13 @@ https://hl7.org/fhir/R4/http.html#search and https://hl7.org/fhir/R4/search.html
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import msgspec
 
 from fhir_server.faults import Fault, Issue, Kind
+from fhir_server.frozen import frozen
 from fhir_server.interactions.codes import informed
 from fhir_server.interactions.conditional import options
 from fhir_server.interactions.context import Context
@@ -37,7 +38,7 @@ from fhir_server.store.api import Page, Stored
 Parameters = tuple[tuple[str, str], ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Scope:
     """Where is searched: the address below the base, its type (None: several), what narrows each type."""
 

@@ -6,17 +6,17 @@ https://hl7.org/fhir/R4/search.html#summary and https://hl7.org/fhir/R4/search.h
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal, cast
 
 from fhir_server.faults import Fault, Kind
+from fhir_server.frozen import frozen
 from fhir_server.resources import subset
 from fhir_server.resources.codec import decode, encode
 
 _SUMMARIES = ("true", "text", "data", "false")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Shape:
     """What of a resource is returned: all of it, unless ``elements`` or ``summary`` say otherwise."""
 

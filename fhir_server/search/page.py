@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from dataclasses import dataclass
 from functools import lru_cache
 
 import msgspec
@@ -17,10 +16,11 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 
 from fhir_server.faults import Fault, Kind
+from fhir_server.frozen import frozen
 from fhir_server.search.query import Position, SortKey
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Cursor:
     """What a page link holds: the parameters as they were understood, and the position to go on from.
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from fhir_server.faults import Fault, Issue, Kind
+from fhir_server.frozen import frozen
 from fhir_server.resources.types import RESOURCE_TYPES
 from fhir_server.search.criteria import criterion, searchable
 from fhir_server.search.filter import filtered
@@ -27,7 +28,7 @@ _SUMMARIES = ("true", "false", "text", "data", "count")
 _TOTALS = ("none", "estimate", "accurate")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Search:
     """A search as it was understood.
 

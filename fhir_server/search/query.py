@@ -5,16 +5,16 @@ https://hl7.org/fhir/R4/search.html#return
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from fhir_server.frozen import frozen
 from fhir_server.search.predicate import EVERYTHING, Predicate
 
 SortKey: TypeAlias = int | float | str | None
 """A position's value for one sort parameter; None where the resource has no value."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Sort:
     """Order by ``param``: ascending by a resource's least value, descending by its greatest; none is least.
 
@@ -25,7 +25,7 @@ class Sort:
     descending: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Position:
     """Where a page ended: the sort keys of its last match, and that match's stable number in the store."""
 
@@ -33,7 +33,7 @@ class Position:
     tie: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Query:
     """Find resources of ``type`` that satisfy ``where``: one page of ``count`` after ``after``.
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import tzinfo
 from decimal import Context, Decimal
 from types import MappingProxyType
 from typing import Literal, Protocol, cast
 
 from fhir_server.faults import Fault, Kind
+from fhir_server.frozen import frozen
 from fhir_server.resources.types import RESOURCE_TYPES
 from fhir_server.search.dates import span
 from fhir_server.search.elements import LARGEST
@@ -73,7 +73,7 @@ class _NoTerminology:
 NO_TERMINOLOGY = _NoTerminology()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Options:
     """How a server reads search parameters.
 

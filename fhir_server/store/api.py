@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
+from fhir_server.frozen import frozen
 from fhir_server.search.predicate import Predicate
 from fhir_server.search.query import Position, Query
 from fhir_server.search.values import Values
@@ -20,7 +21,7 @@ from fhir_server.store.upkeep import Jobs, Parameters
 Method = Literal["POST", "PUT", "PATCH", "DELETE"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Stored:
     """One version of one resource. ``body``: its canonical JSON; b"" when this version is a deletion."""
 
@@ -37,7 +38,7 @@ class Stored:
         return self.method == "DELETE"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Change:
     """One write: ``version`` is the number it will get, so the current one must be ``version - 1``.
 
@@ -123,7 +124,7 @@ class StillReferenced(Exception):
         self.referrer = referrer
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Page:
     """Matches in order, how many there are in all (None unless asked), and where the next page starts.
 
