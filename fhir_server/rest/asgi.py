@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from time import perf_counter
@@ -22,6 +20,7 @@ from fhir_server.interactions.request import Reply, Request
 from fhir_server.rest import binary
 from fhir_server.rest.base import base_from_host
 from fhir_server.rest.bodies import METHODS_WITH_BODY, Body, decode_body, limit_for
+from fhir_server.rest.deadline import Deadlines
 from fhir_server.rest.hangup import Watched, may_be_given_up
 from fhir_server.rest.intake import (
     PLAIN,
@@ -38,6 +37,7 @@ from fhir_server.rest.negotiate import accepts_gzip
 from fhir_server.rest.observe import RESULT_PARAMETERS, Exchange, Observer
 from fhir_server.rest.percent import Pairs, parse_query
 from fhir_server.rest.probes import PATHS, Probes
+from fhir_server.rest.requestid import RequestIds
 from fhir_server.rest.respond import (
     Messages,
     fault_reply,
@@ -67,7 +67,6 @@ _PURPOSE = PURPOSE_HEADER.lower().encode()
 _SAFE = frozenset({"GET", "HEAD"})
 _CLIENT_GONE = 499
 _CLOSING = (b"connection", b"close")
-_sane_request_id = re.compile(rb"[A-Za-z0-9\-._]{1,64}").fullmatch
 
 
 @dataclass(slots=True)
@@ -109,7 +108,9 @@ class Rest:
         self._authenticate = authenticate
         self._refused = refused
         self._seconds = settings.request_seconds
+        self._deadlines = Deadlines(self._seconds)
         self._base = settings.base_url.rstrip("/")
+        self._ids = RequestIds()
         self._observer = Observer(known_parameters)
         self._probes = Probes(ready, self._observer)
         self._running = 0
@@ -121,7 +122,7 @@ class Rest:
         started = perf_counter()
         fields = fields_of(scope["headers"])
         method: str = scope["method"]
-        exchange = Exchange(_request_id(fields), method if method in _METHODS else "other")
+        exchange = Exchange(self._ids.of(fields), method if method in _METHODS else "other")
         self._running += 1
         try:
             start, body = await self._respond(_Call(scope, receive, fields, _path(scope), exchange))
@@ -194,14 +195,14 @@ class Rest:
         """Return the runner's reply, or the reply that tells of a fault or of a timeout."""
         call.how = preferred(call.fields)
         try:
-            async with asyncio.timeout(self._seconds) as limit:
+            with self._deadlines.limit() as limit:
                 return await self._interact(call)
         except Fault as fault:
             if fault.kind is Kind.EXCEPTION:
                 _log_failure(call, fault.__cause__ or fault)
             return fault_reply(fault)
         except TimeoutError:
-            if limit.expired():
+            if limit.is_over:
                 return fault_reply(_timed_out(call.scope["method"], self._seconds))
             raise
 
@@ -320,13 +321,6 @@ def _below_base(path: str) -> str:
             Kind.METHOD_NOT_ALLOWED, "This path answers GET and HEAD only.", headers=(("Allow", "GET, HEAD"),)
         )
     raise Fault(Kind.NOT_FOUND, f"Nothing is served here. The FHIR service is under {BASE_PATH}.")
-
-
-def _request_id(fields: Fields) -> str:
-    given = fields.get(b"x-request-id")
-    if given is not None and _sane_request_id(given):
-        return given.decode()
-    return os.urandom(16).hex()
 
 
 def _unexpected(call: _Call, error: Exception) -> Reply:

@@ -23,9 +23,10 @@ PERSONAL = ("zhangwei", "张伟", "%E5%BC%A0%E4%BC%9F", "110105194912310021", "p
 
 
 @pytest.fixture
-def log() -> Iterator[io.StringIO]:
+def log(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
     """Collect what would go to stderr."""
     stream = io.StringIO()
+    monkeypatch.setattr("fhir_server.rest.logs.stderr", lambda: stream)
     handler = logging.StreamHandler(stream)
     handler.setFormatter(JsonFormatter())
     root = logging.getLogger()
@@ -37,14 +38,15 @@ def log() -> Iterator[io.StringIO]:
     root.setLevel(level)
 
 
-def lines(log: io.StringIO) -> list[dict[str, Any]]:
+async def lines(log: io.StringIO) -> list[dict[str, Any]]:
+    await asyncio.sleep(0)  # lines are written when a turn of the event loop is over
     return [json.loads(line) for line in log.getvalue().splitlines() if "fhir_server" in line]
 
 
 async def test_one_line_a_request_says_what_was_done(client: Any, log: io.StringIO) -> None:
     response = await client("GET", "/fhir/Patient/1?_pretty=true", x_request_id="abc")
 
-    (line,) = lines(log)
+    (line,) = await lines(log)
     assert line["event"] == "request"
     assert line["level"] == "info"
     assert (line["request_id"], line["method"], line["interaction"], line["type"], line["status"]) == (
@@ -83,7 +85,7 @@ async def test_nothing_personal_reaches_the_log_whatever_goes_wrong(client: Any,
         await client("ZHANGWEI", "/fhir/Patient/pat-4711")
         await client("POST", "/fhir/Patient/$zhangwei")
 
-    assert len(lines(log)) >= 33
+    assert len(await lines(log)) >= 33
     assert not [word for word in PERSONAL if word.lower() in log.getvalue().lower()]
 
 
@@ -91,11 +93,11 @@ async def test_probes_are_quiet_until_something_is_wrong(client: Any, log: io.St
     logging.getLogger().setLevel(logging.INFO)
     await client("GET", "/health/ready")
     await client("GET", "/metrics")
-    assert lines(log) == []
+    assert await lines(log) == []
 
     client.is_ready = False
     await client("GET", "/health/ready")
-    assert [(line["interaction"], line["status"]) for line in lines(log)] == [("health", 503)]
+    assert [(line["interaction"], line["status"]) for line in await lines(log)] == [("health", 503)]
 
 
 async def test_a_failure_is_logged_with_its_stack_and_request_id(client: Any, log: io.StringIO) -> None:
@@ -105,7 +107,7 @@ async def test_a_failure_is_logged_with_its_stack_and_request_id(client: Any, lo
     client.answer = fail
     await client("GET", "/fhir/Patient/1", x_request_id="abc")
 
-    stack, request = lines(log)
+    stack, request = await lines(log)
     assert (stack["exception"], stack["request_id"], request["request_id"]) == ("ValueError", "abc", "abc")
     assert stack["stack"][-1].endswith(" fail")
     assert (request["status"], request["level"]) == (500, "error")
@@ -144,4 +146,43 @@ async def test_a_cancelled_request_is_still_counted_and_logged(client: Any, log:
     with pytest.raises(asyncio.CancelledError):
         await task
 
-    assert [line["status"] for line in lines(log)] == [499]
+    assert [line["status"] for line in await lines(log)] == [499]
+
+
+async def test_lines_of_one_turn_are_written_as_one_piece_in_order(
+    client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[str] = []
+
+    class Stream(io.StringIO):
+        def write(self, text: str) -> int:
+            written.append(text)
+            return len(text)
+
+    monkeypatch.setattr("fhir_server.rest.logs.stderr", Stream)
+    logging.getLogger("fhir_server.access").setLevel(logging.INFO)
+    for name in ("one", "two"):
+        await client("GET", "/fhir/Patient/1", x_request_id=name)
+    await asyncio.sleep(0)
+    logging.getLogger("fhir_server.access").setLevel(logging.NOTSET)
+
+    (piece,) = written
+    assert [json.loads(line)["request_id"] for line in piece.splitlines()] == ["one", "two"]
+
+
+async def test_a_log_that_cannot_be_written_stops_no_answer(
+    client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Broken(io.StringIO):
+        def write(self, _text: str) -> int:
+            raise BrokenPipeError
+
+    failures: list[Any] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: failures.append(context))
+    monkeypatch.setattr("fhir_server.rest.logs.stderr", Broken)
+    logging.getLogger("fhir_server.access").setLevel(logging.INFO)
+    response = await client("GET", "/fhir/Patient/1")
+    await asyncio.sleep(0)
+    logging.getLogger("fhir_server.access").setLevel(logging.NOTSET)
+
+    assert (response.status, failures) == (200, [])
