@@ -1,0 +1,95 @@
+"""All Consents of one patient combined: which Rule holds from when until when.
+
+The newest of those that are about the same takes the place of the older ones. What is left speaks side by
+side; ``compile`` lets a denial outweigh. A period that begins or ends is a boundary between two slices of
+time, so that it takes effect at its instant without a write.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from fhir_server.consent.provisions import Provision
+from fhir_server.consent.rule import SILENCE, Clause, Rule, clause, rule, to_bytes
+from fhir_server.consent.source import ACTIVE, SUPERSEDING, Directive
+from fhir_server.faults import Fault, Kind
+from fhir_server.search.dates import OPEN_END, OPEN_START
+from fhir_server.store.api import Slice
+
+MOST_SLICES: Final = 200
+"""Slices of time that one patient's Consents may make."""
+
+
+def standing(directives: Iterable[Directive]) -> tuple[Directive, ...]:
+    """Return the active directives that no newer one has replaced, in the order of their ids.
+
+    Newer is what was made later (:attr:`Directive.made`), then what was stored later. One that was withdrawn
+    replaces too: to withdraw must never bring an older, wider Consent back to life.
+    """
+    newest: dict[frozenset[str], Directive] = {}
+    for each in directives:
+        if each.status not in SUPERSEDING:
+            continue
+        other = newest.get(each.policies)
+        if other is None or _age(each) > _age(other):
+            newest[each.policies] = each
+    active = (each for each in newest.values() if each.status == ACTIVE)
+    return tuple(sorted(active, key=lambda each: each.id))
+
+
+def _age(directive: Directive) -> tuple[int, int, str]:
+    return directive.made, directive.stored, directive.id
+
+
+def rule_at(directives: Iterable[Directive], instant: int) -> Rule:
+    """Return the Rule of directives (:func:`standing`) at ``instant``, ms since the epoch."""
+    provisions = (each for directive in directives for each in directive.provisions)
+    return rule(made for each in provisions if (made := _clause_at(each, instant)) is not None)
+
+
+def _clause_at(provision: Provision, instant: int) -> Clause | None:
+    """Return what a provision says at ``instant``; None outside its period."""
+    if not provision.start <= instant <= provision.end:
+        return None
+    exceptions = (_clause_at(each, instant) for each in provision.exceptions)
+    return clause(provision.terms, (each for each in exceptions if each is not None), permit=provision.permit)
+
+
+def slices(directives: Iterable[Directive]) -> tuple[Slice, ...]:
+    """Return the Rules of one patient's directives, as bytes, over all of time: in order, without gaps.
+
+    No two neighbours have the same Rule; a patient who says nothing has one slice of :data:`rule.SILENCE`.
+    Faults: UNPROCESSABLE for more than :data:`MOST_SLICES`.
+    """
+    current = standing(directives)
+    starts = sorted({OPEN_START, *_boundaries([each for one in current for each in one.provisions])})
+    if len(starts) > MOST_SLICES:
+        raise Fault(
+            Kind.UNPROCESSABLE,
+            f"The patient's Consents begin and end at more than {MOST_SLICES} instants; join their periods.",
+            "Consent.provision.period",
+        )
+    found: list[Slice] = []
+    for start, end in zip(starts, [*starts[1:], OPEN_END], strict=True):
+        body = to_bytes(rule_at(current, start))
+        if found and found[-1].rule == body:
+            found[-1] = Slice(found[-1].start, end, body)
+        else:
+            found.append(Slice(start, end, body))
+    return tuple(found)
+
+
+def spoken(slices: Sequence[Slice]) -> tuple[Slice, ...]:
+    """Return the slices in which something is said: what a store keeps; the rest of time is class 0."""
+    silence = to_bytes(SILENCE)
+    return tuple(each for each in slices if each.rule != silence)
+
+
+def _boundaries(provisions: Sequence[Provision]) -> Iterable[int]:
+    for each in provisions:
+        if each.start > OPEN_START:
+            yield each.start
+        if each.end < OPEN_END:
+            yield each.end + 1
+        yield from _boundaries(each.exceptions)

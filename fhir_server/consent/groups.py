@@ -1,0 +1,138 @@
+"""All policy classes at once: what an asker may see of a type, whichever patients the records are about.
+
+Classes that come to the same condition are merged, so that a search costs by the number of different
+answers, not by the number of patients or classes. A Rule never changes under its number: what was compiled is
+kept, and only new numbers are compiled.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from fhir_server.consent.asking import Asking
+from fhir_server.consent.compile import compile_rule
+from fhir_server.consent.policy import Overarching
+from fhir_server.consent.rule import SILENCE, Rule, from_bytes
+from fhir_server.faults import Fault, Issue, Kind
+from fhir_server.search.predicate import (
+    EVERYTHING,
+    NOTHING,
+    About,
+    Everything,
+    Predicate,
+    all_of,
+    any_of,
+    negate,
+)
+from fhir_server.search.subjects import parameters
+
+MOST_CONDITIONS: Final = 300
+"""Different conditions that one search may hold."""
+REMEMBERED: Final = 500
+"""Askings of which the compiled conditions are kept."""
+
+Pair = tuple[Predicate, Predicate]
+"""What may be seen as a stranger, and what as a stranger or as the records' custodian."""
+
+
+@dataclass(slots=True)
+class _Table:
+    """For one asker and type: the classes by what they come to; the first ``known`` numbers are in it."""
+
+    groups: dict[Pair, set[int]] = field(default_factory=dict)
+    known: int = 0
+    made: tuple[Predicate, Predicate] | None = None
+
+
+class Consents:
+    """The Rules of all policy classes and what they come to. Not for several threads at once.
+
+    ``overarching``: what holds of patients who have said nothing, who are class 0.
+    """
+
+    def __init__(self, overarching: Overarching = "treatment") -> None:
+        self._overarching = overarching
+        self._rules: list[tuple[int, Rule]] = [(0, SILENCE)]
+        self._tables: OrderedDict[Asking, dict[str, _Table]] = OrderedDict()
+
+    @property
+    def highest(self) -> int:
+        """The greatest number of a class that is known: learn those after it."""
+        return self._rules[-1][0]
+
+    def learn(self, rules: Iterable[tuple[int, bytes]]) -> None:
+        """Add classes by number and Rule; those that are known already are passed over."""
+        for number, body in sorted(rules):
+            if number > self.highest:
+                self._rules.append((number, from_bytes(body)))
+
+    def condition(self, asking: Asking, type_: str, own: Predicate = NOTHING) -> Predicate:
+        """Return what ``asking`` may see of ``type_`` by the consents of the patients that records are about.
+
+        ``own``: the records whose custodian the asker's organisation is. What is about no patient is not
+        touched; of a record about several all must permit; a class that is not known yet hides its patients.
+        Faults: FORBIDDEN (too-costly) for more than :data:`MOST_CONDITIONS` different conditions.
+        """
+        if type_ != "Patient" and not parameters(type_):
+            return EVERYTHING
+        table = self._table(asking, type_)
+        if table.made is None or table.made[0] != own:
+            table.made = own, self._joined(table, own)
+        return table.made[1]
+
+    def _table(self, asking: Asking, type_: str) -> _Table:
+        tables = self._tables.setdefault(asking, {})
+        self._tables.move_to_end(asking)
+        if len(self._tables) > REMEMBERED:
+            self._tables.popitem(last=False)
+        table = tables.setdefault(type_, _Table())
+        for number, rule in self._rules[table.known :]:
+            table.groups.setdefault(self._pair(rule, asking, type_), set()).add(number)
+            table.made = None
+        table.known = len(self._rules)
+        return table
+
+    def _pair(self, rule: Rule, asking: Asking, type_: str) -> Pair:
+        stranger, custodian = (
+            compile_rule(rule, replace(asking, custodian=each), type_, self._overarching)
+            for each in (False, True)
+        )
+        return stranger, custodian if custodian == stranger else any_of((stranger, custodian))
+
+    def _joined(self, table: _Table, own: Predicate) -> Predicate:
+        """Return Not(hidden): about a class whose condition for the record does not hold.
+
+        A record of one's own is hidden when neither condition holds, another's when the stranger's does not.
+        Written so that ``own``, which is long, stands in it once.
+        """
+        if len(table.groups) > MOST_CONDITIONS:
+            advice = (
+                "The patients' consents differ too much for one request; ask for fewer patients or types."
+            )
+            raise Fault(Kind.FORBIDDEN, advice, issues=(Issue("error", "too-costly", advice),))
+        as_stranger: dict[Predicate, set[int]] = {}
+        as_either: dict[Predicate, set[int]] = {NOTHING: set()}
+        for (stranger, either), numbers in table.groups.items():
+            as_stranger.setdefault(stranger, set()).update(numbers)
+            as_either.setdefault(either, set()).update(numbers)
+        if own == NOTHING:
+            # Nothing is one's own: the stranger's conditions alone decide.
+            as_either = {NOTHING: as_stranger.pop(NOTHING, set()), **as_stranger}
+            as_stranger = {}
+        others = all_of((negate(own), any_of(self._hidden(as_stranger))))
+        return negate(any_of((others, *self._hidden(as_either, above=self.highest))))
+
+    @staticmethod
+    def _hidden(groups: dict[Predicate, set[int]], above: int | None = None) -> Iterable[Predicate]:
+        """Yield, for each condition, that the record is about one of its classes and does not satisfy it.
+
+        ``above``: classes with greater numbers count among those of which nothing may be seen.
+        """
+        for seen, numbers in groups.items():
+            if seen == NOTHING:
+                yield About(frozenset(numbers), above)
+            elif not isinstance(seen, Everything):
+                yield all_of((About(frozenset(numbers)), negate(seen)))
