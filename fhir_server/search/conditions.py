@@ -16,6 +16,7 @@ from fhir_server.search.bindings import implied_systems
 from fhir_server.search.generate import Half, groups, sources
 from fhir_server.search.parameters import Parameter, parameters
 from fhir_server.search.predicate import (
+    EVERYTHING,
     IdIn,
     Predicate,
     Present,
@@ -50,6 +51,8 @@ def conditions(type_: str, parameter: Parameter, items: Sequence[str], options: 
 def present(type_: str, parameter: Parameter) -> Predicate:
     """Return that the parameter has any value. https://hl7.org/fhir/R4/search.html#modifiers"""
     code = parameter.code
+    if code == "_id":
+        return EVERYTHING
     if parameter.type == "reference":
         # A logical reference has no literal, but it is there.
         return any_of((Where(code, Present()), Where(f"{code}:identifier", Present())))

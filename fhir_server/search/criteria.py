@@ -10,11 +10,10 @@ from fhir_server.resources.types import RESOURCE_TYPES
 from fhir_server.search import terms
 from fhir_server.search.conditions import conditions, present
 from fhir_server.search.fold import fold
+from fhir_server.search.joined import apart
 from fhir_server.search.modifiers import Asked, reader
 from fhir_server.search.parameters import R4, Parameter, Registry, UnknownParameter, shown
 from fhir_server.search.predicate import (
-    EVERYTHING,
-    NOTHING,
     Chain,
     Has,
     HasWords,
@@ -125,6 +124,11 @@ def chained_types(parameter: Parameter, named: str, code: str, registry: Registr
 
 def _term(type_: str, parameter: Parameter, modifier: str, value: str, options: Options) -> Predicate | None:
     """Return the predicate of one parameter without chains: its values are joined by OR."""
+    found = _asked(type_, parameter, modifier, value, options)
+    return None if found is None else apart(type_, found)
+
+
+def _asked(type_: str, parameter: Parameter, modifier: str, value: str, options: Options) -> Predicate | None:
     if modifier == "missing":
         return _missing(type_, parameter, value)
     items = tuple(item for item in terms.split(value, ",") if item.strip())
@@ -143,8 +147,6 @@ def _missing(type_: str, parameter: Parameter, value: str) -> Predicate | None:
         return None
     if value not in ("true", "false"):
         raise terms.bad(parameter, "true or false after :missing")
-    if parameter.code == "_id":
-        return NOTHING if value == "true" else EVERYTHING
     there = present(type_, parameter)
     return negate(there) if value == "true" else there
 

@@ -15,6 +15,7 @@ from typing import Any
 from fhir_server.resources.types import definitions
 from fhir_server.search import elements
 from fhir_server.search.expressions import Equals, Get, Path, Refers, Step, paths
+from fhir_server.search.joined import is_indexed
 from fhir_server.search.parameters import Component, Parameter, by_url, parameters
 from fhir_server.search.values import Values
 
@@ -175,6 +176,8 @@ def text(type_: str, custom: tuple[Parameter, ...] = ()) -> str:
     """Return the Python text of the extractor of ``type_``, which also has the ``custom`` parameters."""
     root = _Node()
     for parameter in (*parameters(type_).values(), *custom):
+        if not is_indexed(type_, parameter.code):
+            continue
         for path, function in sources(parameter, type_):
             root.at(path.steps).add(function, parameter.code)
         for path, halves in groups(parameter, type_):

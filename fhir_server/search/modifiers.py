@@ -13,7 +13,6 @@ from fhir_server.faults import Fault, Kind
 from fhir_server.search import terms
 from fhir_server.search.bindings import implied_systems
 from fhir_server.search.conditions import conditions
-from fhir_server.search.elements.tokens import JOINED
 from fhir_server.search.fold import fold
 from fhir_server.search.generate import sources
 from fhir_server.search.parameters import Parameter, shown
@@ -77,8 +76,7 @@ def _text(asked: Asked) -> Predicate:
     starts = [start for start in dict.fromkeys(fold(text) for text in asked.texts) if start]
     if not starts:
         raise terms.bad(asked.parameter, "the beginning of what is displayed for a code")
-    codes = JOINED.get(asked.parameter.code, (asked.parameter.code,))
-    return any_of(Where(f"{code}:text", StringStarts(start)) for code in codes for start in starts)
+    return any_of(Where(f"{asked.parameter.code}:text", StringStarts(start)) for start in starts)
 
 
 def _of_type(asked: Asked) -> Predicate:

@@ -10,12 +10,6 @@ from typing import Any
 from fhir_server.search.elements.base import Codes, text
 from fhir_server.search.values import Values
 
-JOINED = {
-    "combo-code": ("code", "component-code"),
-    "combo-value-concept": ("value-concept", "component-value-concept"),
-}
-"""Parameters of Observation that join the values of two others."""
-
 
 def token(values: Values, codes: Codes, element: Any) -> None:
     """Add a code, string, id or uri: a token without a system."""
@@ -75,11 +69,9 @@ def _typed(values: Values, codes: Codes, type_: dict[str, Any], value: Any) -> N
 
 
 def _display(values: Values, codes: Codes, shown: Any) -> None:
-    """Add what is displayed; a parameter that joins two others has no such rows of its own."""
     if isinstance(shown, str):
         for code in codes:
-            if code not in JOINED:
-                values.strings.append((code + ":text", shown))
+            values.strings.append((code + ":text", shown))
 
 
 def contact_point(values: Values, codes: Codes, element: Any) -> None:

@@ -15,6 +15,7 @@ from fhir_server.search.conditions import conditions, present
 from fhir_server.search.criteria import MAX_ALTERNATIVES, MAX_HOPS, chained_types, searchable, too_far
 from fhir_server.search.filter.grammar import Compare, Filter, Logic, Negation, Step, parse
 from fhir_server.search.fold import fold
+from fhir_server.search.joined import apart
 from fhir_server.search.modifiers import Asked, reader
 from fhir_server.search.parameters import UnknownParameter, shown
 from fhir_server.search.predicate import (
@@ -88,6 +89,9 @@ class _Reading:
         return any_of(found)
 
     def _compare(self, type_: str, code: str, operator: str, value: str) -> Predicate:
+        return apart(type_, self._compared(type_, code, operator, value))
+
+    def _compared(self, type_: str, code: str, operator: str, value: str) -> Predicate:
         parameter = searchable(type_, code, self._options.registry)
         if operator == "pr":
             if value not in ("true", "false"):

@@ -32,7 +32,7 @@ from fhir_server.store.sqlite.compile import Compiler
 from fhir_server.store.sqlite.functions import Extractor
 from fhir_server.store.sqlite.names import Draft
 from fhir_server.store.sqlite.records import METHODS, Opener, id_of, json_array, tombstone
-from fhir_server.store.sqlite.rows import COLUMNS, Row, Rows, names_of, rows_of, with_sk
+from fhir_server.store.sqlite.rows import COLUMNS, Row, Rows, names_of, numbered, rows_of, strings_of, with_sk
 from fhir_server.store.sqlite.schema import DELETED, LIVE, generation, type_range
 from fhir_server.store.sqlite.search import Searcher
 from fhir_server.store.sqlite.stamps import govern
@@ -134,6 +134,7 @@ class Batch:
 
     def flush(self) -> None:
         """Write what is staged."""
+        self._number_strings()
         for table, rows in self._removed.items():
             key = " AND ".join(f"{column}=?" for column in COLUMNS[table])
             self.connection.executemany(f"DELETE FROM {table} WHERE {key}", sorted(rows))
@@ -158,6 +159,11 @@ class Batch:
         self._moved.clear()
         self._several.clear()
         self._staged.clear()
+
+    def _number_strings(self) -> None:
+        for changed in (self._removed, self._added):
+            if rows := changed.get("str"):
+                changed["str"] = numbered(rows, self.draft.allot_texts(strings_of(rows)))
 
     def _insert(self, table: str, rows: Sequence[Row]) -> None:
         # Chunks of powers of two keep the number of different statements small enough to stay prepared.

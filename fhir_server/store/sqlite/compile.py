@@ -94,7 +94,7 @@ class Compiler:
         self.counts = False
         self.judge = judge_of(connection)
         self.judge.begin()
-        self._kit = Kit(blind, self.judge, self.aliases, self.has_one_date, self.has_rows)
+        self._kit = Kit(blind, self.judge, self.aliases, self.has_one_date, self.has_rows, self.size)
 
     def rows(self, type_: str, predicate: Predicate) -> Sql:
         """Return a SELECT of ``sk``, perhaps with repetitions, of what satisfies ``predicate``."""
@@ -175,11 +175,15 @@ class Compiler:
         if conjunct.is_dear:
             return min(_DEAR, limit)
         assert conjunct.rows is not None
-        rows = conjunct.rows()
-        statement = f"SELECT count(*) FROM (SELECT 1 FROM ({rows.text}) LIMIT ?)"
         stop = -(-limit // conjunct.weight)
-        found: int = self.connection.execute(statement, (*rows.args, stop)).fetchone()[0]
+        found = self.size(conjunct.rows(), stop)
         return limit if found == stop else found
+
+    def size(self, rows: Sql, limit: int) -> int:
+        """Count the rows of a SELECT, up to ``limit``."""
+        statement = f"SELECT count(*) FROM (SELECT 1 FROM ({rows.text}) LIMIT ?)"
+        found: int = self.connection.execute(statement, (*rows.args, limit)).fetchone()[0]
+        return found
 
     def conjuncts(self, type_: str, predicate: Predicate) -> list[Conjunct]:
         """Split a predicate into its conjuncts; the date or number tests of one parameter stay together."""

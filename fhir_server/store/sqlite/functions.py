@@ -12,6 +12,7 @@ from typing import Final, cast
 
 from fhir_server.crypto.blind import BlindIndex
 from fhir_server.search.fold import fold
+from fhir_server.search.joined import indexed_as
 from fhir_server.search.match import matches
 from fhir_server.search.predicate import Together, Where
 from fhir_server.search.query import SortKey
@@ -127,7 +128,8 @@ class Judge:
         """Tell SQL the least value of ``param`` as it is compared, the greatest with ``down``; NULL: none."""
         if param == "_id":
             return id_of(type_, self._opener.body(type_, digest, version, payload))
-        keys: list[str] = list(_keys(self.values(type_, digest, version, payload), param))
+        values = self.values(type_, digest, version, payload)
+        keys = [key for each in indexed_as(type_, param) for key in _keys(values, each)]
         if not keys:
             return None
         return max(keys) if down else min(keys)

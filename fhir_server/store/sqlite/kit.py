@@ -30,7 +30,8 @@ class Kit:
     """What conditions are compiled with.
 
     ``names`` yields fresh SQL names; ``has_one_date`` tells whether no resource has several values of a date,
-    ``has_rows`` whether an index table has any row of a parameter number.
+    ``has_rows`` whether an index table has any row of a parameter number; ``size`` counts the rows of a
+    SELECT up to a limit.
     """
 
     blind: BlindIndex
@@ -38,6 +39,7 @@ class Kit:
     names: Iterator[str]
     has_one_date: Callable[[int], bool]
     has_rows: Callable[[str, int], bool]
+    size: Callable[[Sql, int], int]
 
     def opened(self, type_: str, test: Where | Together, sk: str) -> Sql:
         """Return a test of ``sk`` by opening the resource."""
@@ -49,10 +51,9 @@ class Kit:
         )
 
 
-def among(table: str, key: Sql, source: tuple[Field, Test, Kit]) -> Conjunct:
-    """Compile a range of keys; as a test it is read once, as a set, or the few candidates are opened."""
+def among(rows: Sql, source: tuple[Field, Test, Kit]) -> Conjunct:
+    """Compile a range of an index; as a test it is read once, as a set, or the few candidates are opened."""
     field, test, kit = source
-    rows = Sql(f"SELECT sk FROM {table} WHERE {key.text}", key.args)
     return Conjunct(
         lambda sk: Sql(f"+{sk} IN ({rows.text})", rows.args),
         lambda: rows,

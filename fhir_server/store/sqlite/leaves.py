@@ -51,7 +51,8 @@ def leaf(test: Test, field: Field, kit: Kit) -> Conjunct:  # noqa: C901, PLR0911
         case Present() | TokenIs(None, None):
             return _present(field, kit)
         case TokenIs(str() as system, None):
-            return among("token", Sql("p=? AND s=?", (p, blind.system(system))), (field, test, kit))
+            of_system = Sql("SELECT sk FROM token WHERE p=? AND s=?", (p, blind.system(system)))
+            return among(of_system, (field, test, kit))
         case TokenIs(None, str() as code):
             return _at("token", Sql("p=? AND k=?", (p, blind.code(code))), field.code)
         case TokenIs(str() as system, str() as code):
@@ -63,7 +64,7 @@ def leaf(test: Test, field: Field, kit: Kit) -> Conjunct:  # noqa: C901, PLR0911
             return _at("token", Sql("p=? AND k=?", (p, blind.code(uri))), field.code)
         case StringIs(text):
             key_of = (p, blind.prefix(fold(text)), blind.text(text))
-            return _at("str", Sql("p=? AND k=? AND e=?", key_of), field.code)
+            return _at("str", Sql("t=(SELECT t FROM text WHERE p=? AND k=? AND e=?)", key_of), field.code)
         case StringStarts(text):
             return starts(fold(text), field, kit)
         case StringContains(text):
@@ -105,7 +106,8 @@ def _at(table: str, key: Sql, label: str) -> Conjunct:
 
 def _present(field: Field, kit: Kit) -> Conjunct:
     p = field.p
-    unordered = union_all([Sql(f"SELECT sk FROM {table} WHERE p=?", (p,)) for table in ("token", "str")])
+    strings = Sql("SELECT s.sk FROM text x CROSS JOIN str s ON s.t=x.t WHERE x.p=?", (p,))
+    unordered = union_all([Sql("SELECT sk FROM token WHERE p=?", (p,)), strings])
     twins = ("date", "number", "quantity", "composite")
     spanned = [Sql(f"SELECT sk FROM {table} WHERE p IN (?, ?)", (p, p | 1)) for table in twins]
     everywhere = union_all([unordered, Sql("SELECT sk FROM ref WHERE p=?", (p,)), *spanned])

@@ -1,10 +1,10 @@
-"""Numbers of resource types and search parameters: allotted in the database on first use, cached here."""
+"""Numbers of resource types, search parameters and strings: allotted on first use, for good; cached here."""
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping
-from typing import Protocol
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final, Protocol
 
 from fhir_server.store.sqlite.schema import SEQUENCE_BITS
 
@@ -20,6 +20,12 @@ class _Numbers(dict[str, int]):
         raise Unallotted(param)
 
 
+Text = tuple[int, bytes, int]
+"""A string of a parameter: p, the key of its beginning, the digest of the whole."""
+
+_MOST_TEXTS: Final = 32_768
+
+
 class Lookup(Protocol):
     """Where a compiled search finds the numbers of types and parameters."""
 
@@ -31,12 +37,13 @@ class Lookup(Protocol):
 
 
 class Names:
-    """What is committed of the two tables, as far as this process has met it."""
+    """What is committed of the tables, as far as this process has met it."""
 
     def __init__(self) -> None:
         self._types: dict[str, int] = {}
         self._names: dict[int, str] = {}
         self._params: dict[str, _Numbers] = {}
+        self._texts: dict[Text, int] = {}
 
     def load(self, connection: sqlite3.Connection) -> None:
         """Read all that is committed."""
@@ -53,8 +60,28 @@ class Names:
         """Return a type's number if this process has met it."""
         return self._types.get(type_)
 
-    def learn(self, types: Mapping[str, int], params: Mapping[str, Mapping[str, int]]) -> None:
-        """Take over committed numbers."""
+    def text_number(self, connection: sqlite3.Connection, text: Text) -> int | None:
+        """Return a string's number; None when no resource ever had it."""
+        number = self.known_text(text)
+        if number is None:
+            found = connection.execute("SELECT t FROM text WHERE p=? AND k=? AND e=?", text).fetchone()
+            number = None if found is None else int(found[0])
+        return number
+
+    def known_text(self, text: Text) -> int | None:
+        """Return a string's number if this process has met it lately."""
+        return self._texts.get(text)
+
+    def learn(
+        self,
+        types: Mapping[str, int],
+        params: Mapping[str, Mapping[str, int]],
+        texts: Mapping[Text, int],
+    ) -> None:
+        """Take over committed numbers; of strings the last few thousand, since most are names."""
+        if len(self._texts) > _MOST_TEXTS:
+            self._texts.clear()
+        self._texts.update(texts)
         for name, number in types.items():
             self._learn_type(name, number)
         for name, numbers in params.items():
@@ -115,6 +142,7 @@ class Draft:
         self._connection = connection
         self._types: dict[str, int] = {}
         self._params: dict[str, _Numbers] = {}
+        self._texts: dict[Text, int] = {}
 
     def type_number(self, connection: sqlite3.Connection, type_: str) -> int | None:
         """Return a type's number as this transaction sees it."""
@@ -155,9 +183,34 @@ class Draft:
                 self._of(type_)[param] = number
         return self._of(type_)
 
+    def allot_texts(self, wanted: Iterable[Text]) -> Mapping[Text, int]:
+        """Return the number of each string, allotting the new ones. A number is never taken back."""
+        numbers: dict[Text, int] = {}
+        new: list[Text] = []
+        for text in wanted:
+            number = self._texts.get(text) or self._names.text_number(self._connection, text)
+            if number is None:
+                new.append(text)
+            else:
+                numbers[text] = number
+        if new:
+            numbers.update(self._new_texts(sorted(new)))
+        self._texts.update(numbers)
+        return numbers
+
+    def _new_texts(self, texts: Sequence[Text]) -> dict[Text, int]:
+        read, write = "SELECT value FROM meta WHERE key='texts'", "UPDATE meta SET value=? WHERE key='texts'"
+        first = 1 + self._connection.execute(read).fetchone()[0]
+        numbers = {text: number for number, text in enumerate(texts, first)}
+        self._connection.executemany(
+            "INSERT INTO text VALUES(?, ?, ?, ?)", ((*text, number) for text, number in numbers.items())
+        )
+        self._connection.execute(write, (first + len(texts) - 1,))
+        return numbers
+
     def adopt(self) -> None:
         """Make the numbers known to the process: their transaction is committed."""
-        self._names.learn(self._types, self._params)
+        self._names.learn(self._types, self._params, self._texts)
 
     def _of(self, type_: str) -> _Numbers:
         numbers = self._params.get(type_)

@@ -15,7 +15,16 @@ from fhir_server.store.sqlite.about import patient_of
 from fhir_server.store.sqlite.batch import Tools, repeated
 from fhir_server.store.sqlite.names import Draft, Names
 from fhir_server.store.sqlite.reader import Readers
-from fhir_server.store.sqlite.rows import BY_RESOURCE, COLUMNS, Rows, names_of, rows_of, with_sk
+from fhir_server.store.sqlite.rows import (
+    BY_RESOURCE,
+    COLUMNS,
+    Rows,
+    names_of,
+    numbered,
+    rows_of,
+    strings_of,
+    with_sk,
+)
 from fhir_server.store.sqlite.schema import LIVE, generation, type_range
 from fhir_server.store.sqlite.writer import Writer
 from fhir_server.store.upkeep import Rebuilt
@@ -79,7 +88,7 @@ class SqliteParameters:
                 raise Stale
             numbers = draft.allot_params(type_, names_of(values))
             rows = rows_of(values, numbers, self._tools.blind, timed=self._tools.is_timed(type_))
-            added += _add(connection, rows, sk)
+            added += _add(connection, draft, rows, sk)
             patient = patient_of(values, self._tools.blind)
             connection.execute("UPDATE head SET pat=? WHERE sk=? AND pat IS NOT ?", (patient, sk, patient))
         return draft, Rebuilt(found[-1][0] if len(found) == _STEP else None, len(found), added)
@@ -97,7 +106,7 @@ def _drop(p: int, connection: sqlite3.Connection) -> int:
     """Remove some rows of parameter number ``p`` and its twin from every table."""
     before = connection.total_changes
     for table, columns in COLUMNS.items():
-        if table in BY_RESOURCE:
+        if table in BY_RESOURCE or "p" not in columns:
             continue  # in the order of resources: their rows go with those of the other tables
         key = ", ".join(columns)
         for twin in (p, p | 1):
@@ -109,16 +118,24 @@ def _drop(p: int, connection: sqlite3.Connection) -> int:
             for other in ("own", "element"):
                 statement = f"DELETE FROM {other} WHERE sk=? AND p IN (?, ?)"
                 connection.executemany(statement, [(sk, p, p | 1) for (sk,) in gone])
+    # The strings keep their numbers: other processes may know them.
+    connection.execute(
+        "DELETE FROM str WHERE (t, sk) IN (SELECT s.t, s.sk FROM text x CROSS JOIN str s ON s.t=x.t"
+        " WHERE x.p=? LIMIT ?)",
+        (p, _DROPPED),
+    )
     connection.execute("DELETE FROM unit WHERE p=?", (p,))
     connection.execute("DELETE FROM several WHERE p=?", (p,))
     return connection.total_changes - before
 
 
-def _add(connection: sqlite3.Connection, rows: Rows, sk: int) -> int:
+def _add(connection: sqlite3.Connection, draft: Draft, rows: Rows, sk: int) -> int:
     """Insert what is missing of a resource's rows; return how many that were."""
     before = connection.total_changes
     for table, columns in COLUMNS.items():
         wanted = with_sk(table, getattr(rows, table), sk)
+        if table == "str":
+            wanted = numbered(wanted, draft.allot_texts(strings_of(wanted)))
         if wanted:
             places = ", ".join("?" * len(columns))
             connection.executemany(f"INSERT OR IGNORE INTO {table} VALUES({places})", wanted)

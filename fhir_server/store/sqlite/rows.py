@@ -19,6 +19,7 @@ from fhir_server.search.values import Values
 from fhir_server.store.sqlite.cells import cells_of
 from fhir_server.store.sqlite.classes import digest_of
 from fhir_server.store.sqlite.elements import element_rows
+from fhir_server.store.sqlite.names import Text
 from fhir_server.store.sqlite.schema import DAY_MS, NO_DATE
 
 WORD_SYSTEM: Final = 0
@@ -29,7 +30,7 @@ Row = tuple[Any, ...]
 COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
     "token": ("p", "k", "sk", "s"),
     "ref": ("p", "k", "x", "sk"),
-    "str": ("p", "k", "e", "sk"),
+    "str": ("t", "sk"),
     "date": ("p", "lo", "hi", "sk"),
     "number": ("p", "lo", "hi", "sk"),
     "quantity": ("p", "u", "lo", "hi", "s", "sk"),
@@ -39,12 +40,13 @@ COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
     "undated": ("sk",),
     "subject": ("sk", "k"),
 }
-"""The index tables. ``token`` holds codes, URIs, words and the cells of positions. ``own`` holds references
+"""The index tables. ``token`` holds codes, URIs, words and the cells of positions. ``str`` holds the
+numbers that the table ``text`` gives to strings (p, k, e): the same displays stand in most resources, and
+keys are long. A row of :class:`Rows` has the string itself, see :func:`numbered`. ``own`` holds references
 (a: target), dates, numbers and quantities (a: lo, b: hi) by resource: it tests and sorts a candidate that
 another index found, and leads from a resource to its targets. ``composite`` and ``element`` hold the same
 rows, by value and by resource (see ``elements``). ``undated`` lists the resources that lack their type's
-clinical date: an ascending sort begins with them, and they are few. ``subject`` lists the patients of the
-resources that are about several (see ``about``).
+clinical date: an ascending sort begins with them, and they are few.
 """
 
 BY_RESOURCE: Final = frozenset({"own", "element", "undated", "subject"})
@@ -81,6 +83,16 @@ def with_sk(table: str, rows: Iterable[Row], sk: int) -> list[Row]:
     if table == "composite":
         return [(*row[:-1], sk, row[-1]) for row in rows]
     return [(*row, sk) for row in rows]
+
+
+def numbered(rows: Iterable[Row], numbers: Mapping[Text, int]) -> list[Row]:
+    """Return whole rows of ``str``, given rows of (p, k, e, sk) and the numbers of their strings."""
+    return [(numbers[p, k, e], sk) for p, k, e, sk in rows]
+
+
+def strings_of(rows: Iterable[Row]) -> set[Text]:
+    """Return the strings of rows (p, k, e, sk)."""
+    return {(p, k, e) for p, k, e, _ in rows}
 
 
 def names_of(values: Values) -> set[str]:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from fhir_server.faults import Fault, Kind
+from fhir_server.search.joined import is_indexed
 from fhir_server.search.parameters import CLINICAL_DATE
 from fhir_server.search.subjects import parameters
 
@@ -141,6 +142,39 @@ def _add_policy_classes(connection: sqlite3.Connection) -> None:
     connection.execute("CREATE INDEX head_pending ON head(sk) WHERE pat IS NULL")
 
 
+def _drop_joined(connection: sqlite3.Connection) -> None:
+    """Drop the rows of parameters that others answer for (:mod:`fhir_server.search.joined`)."""
+    numbers = [
+        p
+        for p, name in connection.execute("SELECT p, name FROM param").fetchall()
+        if not is_indexed(*name.partition(":")[0].split(".", 1))
+    ]
+    twins = ", ".join(str(twin) for p in numbers for twin in (p, p | 1))
+    for table in ("token", "ref", "str", "date", "number", "quantity", "composite", "own", "element"):
+        connection.execute(f"DELETE FROM {table} WHERE p IN ({twins})")
+    for table in ("unit", "several", "param"):
+        connection.execute(f"DELETE FROM {table} WHERE p IN ({twins})")
+
+
+_NUMBERED_STRINGS = """
+CREATE TABLE text(p INTEGER NOT NULL, k BLOB NOT NULL, e INTEGER NOT NULL, t INTEGER NOT NULL,
+    PRIMARY KEY(p, k, e)) WITHOUT ROWID;
+INSERT INTO text SELECT p, k, e, row_number() OVER () FROM (SELECT DISTINCT p, k, e FROM str);
+ALTER TABLE str RENAME TO str_by_key;
+CREATE TABLE str(t INTEGER NOT NULL, sk INTEGER NOT NULL, PRIMARY KEY(t, sk)) WITHOUT ROWID;
+INSERT INTO str SELECT x.t, s.sk FROM str_by_key s
+    CROSS JOIN text x ON x.p=s.p AND x.k=s.k AND x.e=s.e ORDER BY 1, 2;
+DROP TABLE str_by_key;
+INSERT INTO meta SELECT 'texts', count(*) FROM text
+"""
+
+
+def _number_strings(connection: sqlite3.Connection) -> None:
+    """Write each different string of a parameter down once, and its number in the index of strings."""
+    for statement in _NUMBERED_STRINGS.split(";"):
+        connection.execute(statement)
+
+
 MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     _create,
     _add_jobs,
@@ -148,6 +182,8 @@ MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     _add_composites,
     _add_undated,
     _add_policy_classes,
+    _drop_joined,
+    _number_strings,
 )
 """Step n leads from schema version n to n + 1. Steps are never edited once released; new ones follow."""
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from math import isqrt
 from typing import Any, Final
 
+from fhir_server.search.joined import indexed_as
 from fhir_server.search.predicate import Predicate
 from fhir_server.search.query import Query, Sort
 from fhir_server.store.sqlite.compile import PROBE, Compiler, Driven
@@ -123,6 +124,9 @@ class Searcher:
     def _has_rows(self, table: str, p: int) -> bool:
         statement = f"SELECT 1 FROM {table} WHERE p IN (?, ?) LIMIT 1"
         return self.compiler.connection.execute(statement, (p, p | 1)).fetchone() is not None
+
+    def _has_spans(self, p: int) -> bool:
+        return any(self._has_rows(table, p) for table in ("date", "number", "quantity"))
 
     def _few(self, driven: Driven, limit: int) -> bool:
         driver = driven.driver
@@ -252,10 +256,12 @@ class Searcher:
 
     def _key(self, type_: str, sort: Sort) -> tuple[Sql, bool]:
         """Return the expression of a sort key, and whether it opens the resource ``h``, ``v``."""
-        p = self.compiler.names.param_number(self.compiler.connection, type_, sort.param)
-        if p is not None and any(self._has_rows(table, p) for table in ("date", "number", "quantity")):
-            least = "max" if sort.descending else "min"
-            return Sql(f"(SELECT {least}(a) FROM own WHERE sk=c.sk AND p=?)", (p,)), False
+        names, connection = self.compiler.names, self.compiler.connection
+        known = [names.param_number(connection, type_, each) for each in indexed_as(type_, sort.param)]
+        spans = tuple(p for p in known if p is not None and self._has_spans(p))
+        if spans:
+            least, places = "max" if sort.descending else "min", ", ".join("?" * len(spans))
+            return Sql(f"(SELECT {least}(a) FROM own WHERE sk=c.sk AND p IN ({places}))", spans), False
         # Digests have no order: the other kinds are sorted by what the opened resource says.
         descending = int(sort.descending)
         return Sql("sort_key(?, h.h, v.ver, v.payload, ?, ?)", (type_, sort.param, descending)), True

@@ -14,9 +14,9 @@ from typing import Final
 
 from fhir_server.faults import Fault
 from fhir_server.store.sqlite.batch import Tools
-from fhir_server.store.sqlite.names import Names, Unallotted
+from fhir_server.store.sqlite.names import Names, Text, Unallotted
 from fhir_server.store.sqlite.records import id_of
-from fhir_server.store.sqlite.rows import COLUMNS, Row, rows_of, with_sk
+from fhir_server.store.sqlite.rows import COLUMNS, Row, numbered, rows_of, strings_of, with_sk
 from fhir_server.store.sqlite.schema import LIVE
 
 _BUCKET_BITS: Final = 8
@@ -99,8 +99,15 @@ class _Inspection:
             )
             return
         for table in COLUMNS:
-            for row in with_sk(table, getattr(rows, table), sk):
+            whole = with_sk(table, getattr(rows, table), sk)
+            if table == "str":
+                whole = numbered(whole, {text: self._number(text) for text in strings_of(whole)})
+            for row in whole:
                 yield table, row
+
+    def _number(self, text: Text) -> int:
+        """Return the number of a string; one that no string has when it was never written down."""
+        return self.names.text_number(self.connection, text) or 0
 
     def _explain(self, differing: set[_Bucket]) -> None:
         if not differing:

@@ -5,12 +5,18 @@ https://hl7.org/fhir/R4/search.html#string
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Final
+
 from fhir_server.crypto.blind import CHUNK_BYTES, PREFIX_CHARACTERS, following
 from fhir_server.search.predicate import Near, StringContains, StringStarts, Test, Where
 from fhir_server.store.sqlite.cells import covering
 from fhir_server.store.sqlite.fragment import TRUE, Conjunct, Cost, Sql, all_true
 from fhir_server.store.sqlite.kit import Field, Kit, among
 from fhir_server.store.sqlite.records import json_array
+
+_LOOKED_UP: Final = 16
+"""A candidate is looked up under fewer strings than these; with more, all their rows are read as a set."""
 
 
 def starts(text: str, field: Field, kit: Kit) -> Conjunct:
@@ -19,11 +25,19 @@ def starts(text: str, field: Field, kit: Kit) -> Conjunct:
     beyond = following(least)
     upper = TRUE if beyond is None else Sql("k<?", (beyond,))
     key = all_true([Sql("p=?", (field.p,)), Sql("k>=?", (least,)), upper])
-    found = among("str", key, (field, StringStarts(text), kit))
-    if len(text) <= PREFIX_CHARACTERS:
+    rows = Sql(f"SELECT s.sk FROM text x CROSS JOIN str s ON s.t=x.t WHERE {key.text}", key.args)
+    if len(text) > PREFIX_CHARACTERS:
+        # The index knows the first characters only; the rest is compared with the opened resource.
+        return then_opened(rows, field, StringStarts(text), kit)
+    found = among(rows, (field, StringStarts(text), kit))
+    if kit.size(Sql(f"SELECT 1 FROM text WHERE {key.text}", key.args), _LOOKED_UP) == _LOOKED_UP:
         return found
-    # The index knows the first characters only; the rest is compared with the opened resource.
-    return then_opened(Sql(f"SELECT sk FROM str WHERE {key.text}", key.args), field, StringStarts(text), kit)
+
+    def looked_up(sk: str) -> Sql:
+        has_one = "EXISTS (SELECT 1 FROM text x CROSS JOIN str s ON s.t=x.t AND s.sk="
+        return Sql(f"{has_one}{sk} WHERE {key.text})", key.args)
+
+    return replace(found, test=looked_up, cost=Cost.POINT)
 
 
 def then_opened(candidates: Sql, field: Field, test: Test, kit: Kit) -> Conjunct:
@@ -51,12 +65,11 @@ def contains(part: str, field: Field, kit: Kit) -> Conjunct:
     def rows() -> Sql:
         d, h, v, s = (next(kit.names) for _ in range(4))
         return Sql(
-            f"SELECT {s}.sk FROM (SELECT k, e, min(sk) AS sk FROM str WHERE p=? AND length(k)>=?"
-            f" GROUP BY k, e) {d} CROSS JOIN head {h} ON {h}.sk={d}.sk"
-            f" CROSS JOIN version {v} ON {v}.rk={h}.rk"
-            f" CROSS JOIN str {s} ON {s}.p=? AND {s}.k={d}.k AND {s}.e={d}.e WHERE"
+            f"SELECT {s}.sk FROM text {d} CROSS JOIN head {h}"
+            f" ON {h}.sk=(SELECT min(sk) FROM str WHERE t={d}.t) CROSS JOIN version {v} ON {v}.rk={h}.rk"
+            f" CROSS JOIN str {s} ON {s}.t={d}.t WHERE {d}.p=? AND length({d}.k)>=? AND"
             f" coalesce(known({d}.e, ?), contains(?, {h}.h, {v}.ver, {v}.payload, ?, {d}.e, ?))",
-            (field.p, room, field.p, part, field.type, field.code, part),
+            (field.p, room, part, field.type, field.code, part),
         )
 
     return Conjunct(

@@ -68,7 +68,7 @@ def test_a_composite_of_the_resource_asks_its_parameters_and_one_below_asks_them
         "component-code-value-quantity", (code, value)
     )
     assert where("Observation", "combo-code-value-quantity", "s|c$gt5") == AnyOf(
-        (apart, Together("combo-code-value-quantity", (code, value)))
+        (apart, Together("component-code-value-quantity", (code, value)))
     )
 
 
