@@ -13,6 +13,7 @@ from typing import Any
 from mappings.engine.compile_target import Generated, TargetSource
 from mappings.engine.model import Map, Target
 from mappings.engine.support import consumers
+from mappings.engine.systems import common
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,9 @@ def source_of(map_: Map, source: str = "local", zone: str = "+08:00") -> str:
 
 
 def _generate(map_: Map, source: str, zone: str) -> tuple[Generated, list[TargetSource]]:
-    generated = Generated(source, zone, flat=map_.per == "row", consumers=consumers(map_))
+    generated = Generated(
+        source, zone, map_.systems or common(), flat=map_.per == "row", consumers=consumers(map_)
+    )
     made = [TargetSource(generated, target, map_) for target in map_.targets]
     for number, each in enumerate(made):
         each.write(number)

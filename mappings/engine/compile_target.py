@@ -14,7 +14,7 @@ from mappings.engine.emit import Lines, literal, maybe, resource
 from mappings.engine.ids import join
 from mappings.engine.model import Condition, Group, Link, Map, Pair, Target, Test
 from mappings.engine.path import Path, Step
-from mappings.engine.systems import Systems, common, for_source
+from mappings.engine.systems import Systems, for_source
 from mappings.engine.tree import Node
 
 _PARAMETERS, _CONTEXT, _ROW = "$parameters.", "$context.", "$row"
@@ -26,9 +26,9 @@ class Generated:
 
     source: str
     zone: str
+    systems: Systems
     flat: bool
     consumers: Counter[str]
-    systems: Systems = field(default_factory=common)
     names: dict[str, Any] = field(
         default_factory=lambda: {
             "Decimal": Decimal,
@@ -146,7 +146,7 @@ class TargetSource:
         start = self._name(node)
         self._fields(node, self.target.fields)
         for name, value in self.target.constants:
-            node.constant(self.generated.path(name), _for(value, self.generated.source))
+            node.constant(self.generated.path(name), for_sender(value, self.generated.source))
         self.lines.add(f"return {resource(self.lines, node, start)}")
         head = f"def build_{number}(T, R, N, P, V, L, use, fail, warn, chosen, value):"
         return "\n".join([head, *self.lines.lines])
@@ -268,7 +268,7 @@ class TargetSource:
         inner = Node()
         self._fields(inner, group.fields)
         for name, value in group.constants:
-            inner.constant(self.generated.path(name), _for(value, self.generated.source))
+            inner.constant(self.generated.path(name), for_sender(value, self.generated.source))
         element = self.lines.name("e")
         self.lines.add(f"{element} = {maybe(self.lines, inner)}")
         self.lines.add(f"if {element} is not None: {listed}.append({element})")
@@ -374,12 +374,12 @@ def _sources(group: Group) -> list[str]:
     return [source for source in found if source != _ROW]
 
 
-def _for(value: Any, source: str) -> Any:
+def for_sender(value: Any, source: str) -> Any:
     """Put the sending system's name into the addresses of a constant."""
     if isinstance(value, dict):
-        return {key: _for(item, source) for key, item in value.items()}
+        return {key: for_sender(item, source) for key, item in value.items()}
     if isinstance(value, list):
-        return [_for(item, source) for item in value]
+        return [for_sender(item, source) for item in value]
     return for_source(value, source) if isinstance(value, str) else value
 
 

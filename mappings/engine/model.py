@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Protocol
 if TYPE_CHECKING:
     from mappings.engine.codes import Tables
     from mappings.engine.converters import Use
+    from mappings.engine.systems import Systems
 
 Tree = dict[str, Any]
 """JSON: nested dicts and lists of strings, ints, Decimals, booleans and None. Never a float."""
@@ -224,6 +225,7 @@ class Map:
     per: Literal["message", "row"] = "message"
     ignored: Mapping[str, str] = field(default_factory=dict)
     tables: Tables | None = None
+    systems: Systems | None = None
     archive: bool = True
     file: str = ""
 

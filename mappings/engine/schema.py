@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal
 
 from mappings.engine import path
 from mappings.engine.codes import CodeTable, Tables, table_of
 from mappings.engine.common import common_tables
-from mappings.engine.model import By, Group, Identity, Issue, Link, Map, Pair, Position, Refused, Target
+from mappings.engine.model import By, Group, Identity, Link, Map, Pair, Position, Refused, Target
 from mappings.engine.schema_fields import FieldReader
 from mappings.engine.schema_words import Problems, condition, flag, items, mapping, mixed, text, word
 from mappings.engine.systems import Systems, common
@@ -23,6 +23,8 @@ _MAP_KEYS = {
     "resources", "ignore", "archive", "note",
 }  # fmt: skip
 _TARGET_KEYS = {"id", "type", "by", "for-each", "anchor", "when", "identity", "constants", "fields", "note"}
+_BY: tuple[By, ...] = ("update", "create", "refer", "logical")
+_PER: tuple[Literal["message", "row"], ...] = ("message", "row")
 _IDENTITY_KEYS = {"system", "from", "when", "note"}
 
 
@@ -62,7 +64,7 @@ class _Builder:
         problems = self.problems
         top = mapping(spot, problems, _MAP_KEYS, ("map", "format", "kind", "resources"))
         self._own_names(top)
-        per = word(top.get("per"), problems, ("message", "row"), "message")
+        per = word(top.get("per"), problems, _PER, "message")
         fields = FieldReader(problems, self.systems, self.tables, flat=per == "row")
         targets = tuple(self._target(item, fields) for item in items(top.get("resources"), problems))
         self._check(targets, spot.at, per)
@@ -74,9 +76,10 @@ class _Builder:
             direction=word(top.get("direction"), problems, ("", "request", "response"), ""),
             title=_plain(top.get("title")),
             version=text(top.get("version"), problems) if "version" in top else "",
-            per=per,  # type: ignore[arg-type] - ``word`` let nothing else through
+            per=per,
             ignored=self._reasons(top.get("ignore")),
             tables=self.tables,
+            systems=self.systems,
             archive=flag(top.get("archive"), problems, default=True),
             file=spot.at.file,
         )
@@ -125,7 +128,7 @@ class _Builder:
             identities=tuple(
                 self._identity(item) for item in items(top.get("identity"), problems, optional=True)
             ),
-            by=word(top.get("by"), problems, get_args(By), "update"),  # type: ignore[arg-type] - as above
+            by=word(top.get("by"), problems, _BY, "update"),
             each=each,
             when=condition(top.get("when"), problems),
             constants=fields.constants(top.get("constants")),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from mappings.engine import path
 from mappings.engine.codes import Tables
@@ -78,13 +78,13 @@ class FieldReader:
             converters=converters,
             when=condition(top.get("when"), problems),
             default=text(top["default"], problems) if "default" in top else None,
-            one_way=direction,  # type: ignore[arg-type] - ``word`` let nothing else through
+            one_way=direction,
             reason=reason,
             note=text(top.get("note"), problems),
             at=spot.at,
         )
 
-    def _one_way(self, spot: Spot | None) -> tuple[str, str]:
+    def _one_way(self, spot: Spot | None) -> tuple[Literal["", "read", "write"], str]:
         if spot is None:
             return "", ""
         top = mapping(spot, self.problems, ("read", "write"))
@@ -97,7 +97,7 @@ class FieldReader:
         found = text(reason, self.problems)
         if not found.strip():
             self.problems.add(reason.at, "Say why this goes one way only.")
-        return direction, found
+        return ("read" if direction == "read" else "write"), found
 
     def _converters(self, top: dict[str, Spot], count: int) -> tuple[Use, ...]:
         made: list[Use] = []
@@ -115,7 +115,8 @@ class FieldReader:
         return tuple(made)
 
     def _converter(self, spot: Spot, count: int) -> list[Use]:
-        name, options = spot.value, {}
+        name: Any = spot.value
+        options: dict[str, Any] = {}
         if isinstance(spot.value, dict):
             if len(spot.value) != 1:
                 self.problems.add(spot.at, "A converter is a name, or {name: {options}}.")

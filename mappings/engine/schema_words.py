@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from mappings.engine.model import Condition, Issue, Position, Test
 from mappings.engine.yamltree import Spot
+
+Word = TypeVar("Word", bound=str)
 
 
 @dataclass(slots=True)
@@ -68,15 +71,16 @@ def mixed(spot: Spot | None, problems: Problems) -> tuple[str, ...]:
     return tuple(text(item, problems) for item in spots)
 
 
-def word(spot: Spot | None, problems: Problems, allowed: Sequence[str], default: str) -> str:
+def word(spot: Spot | None, problems: Problems, allowed: Sequence[Word], default: Word) -> Word:
     """Read one of a few words."""
     if spot is None:
         return default
     found = text(spot, problems)
-    if found not in allowed:
-        problems.add(spot.at, f"One of {', '.join(name for name in allowed if name)} is expected here.")
-        return default
-    return found
+    for one in allowed:
+        if found == one:
+            return one
+    problems.add(spot.at, f"One of {', '.join(name for name in allowed if name)} is expected here.")
+    return default
 
 
 def flag(spot: Spot | None, problems: Problems, *, default: bool) -> bool:

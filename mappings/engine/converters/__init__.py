@@ -10,7 +10,7 @@ from mappings.engine.codes import CodeTable
 from mappings.engine.converters import coded, identifiers, numbers, texts, times
 from mappings.engine.converters.base import Converter, Options, Warned
 
-__all__ = ["CONVERTERS", "Converter", "Options", "Warned", "Use", "chain", "make"]
+__all__ = ["CONVERTERS", "Converter", "Options", "Use", "Warned", "chain", "make"]
 
 CONVERTERS: dict[str, Callable[[Options], Converter]] = {
     "boolean": numbers.boolean,

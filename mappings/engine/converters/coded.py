@@ -95,7 +95,7 @@ def _coding(table: CodeTable) -> Converter:
 def _some(table: CodeTable) -> Callable[[Random], str]:
     def sample(random: Random) -> str:
         code = random.choice(table.natives)
-        return f"{code}~{random.randint(1, 9)}" if table.prefix and random.random() < 0.2 else code  # noqa: PLR2004
+        return f"{code}~{random.randint(1, 9)}" if table.prefix and random.random() < 0.2 else code
 
     return sample
 

@@ -23,7 +23,7 @@ def cn_id(options: Options) -> Converter:
 
     def read(value: str) -> str | Warned:
         number = value.upper()
-        if len(number) == 15 and number.isdecimal():  # noqa: PLR2004 - GB 11643-1989
+        if len(number) == 15 and number.isdecimal():
             return number
         try:
             ric.validate(number)

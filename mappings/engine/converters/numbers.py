@@ -73,7 +73,7 @@ def integer(options: Options) -> Converter:
 
     def read(value: Any) -> int:
         number = _decimal(value)
-        if number.adjusted() > 18 or number != number.to_integral_value():  # noqa: PLR2004 - 64 bits
+        if number.adjusted() > 18 or number != number.to_integral_value():
             raise ValueError("The value is no whole number.")
         if least is not None and number < int(least):
             raise ValueError(f"The value is less than {least}.")

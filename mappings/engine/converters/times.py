@@ -124,7 +124,7 @@ def datetime_(options: Options) -> Converter:
             return None
         if hour is None:
             return days
-        offset = own if own in {None, "Z"} or ":" in str(own) else f"{own[:3]}:{own[3:]}"  # type: ignore[index]
+        offset = own if own in {None, "Z"} or ":" in str(own) else f"{own[:3]}:{own[3:]}"
         return f"{days}T{hour}:{minute}:{second or '00'}{f'.{fraction}' if fraction else ''}{offset or zone}"
 
     def write(value: Any) -> str:
