@@ -49,9 +49,12 @@ def escape(text: str) -> str:
     return text.replace("\\", "\\\\").replace("|", "\\|").replace(",", "\\,").replace("$", "\\$")
 
 
-def condition(type_: str, system: str, value: str) -> str:
-    """Return ``Type?identifier=system|value``, the address of a conditional update or reference."""
-    return f"{type_}?identifier={token(system, value)}"
+def condition(type_: str, system: str, value: str, search: str = "identifier") -> str:
+    """Return ``Type?identifier=system|value``, the address of a conditional update or reference.
+
+    ``search``: another search parameter, as ``_has:Encounter:patient:identifier``.
+    """
+    return f"{type_}?{search}={token(system, value)}"
 
 
 def parse_condition(reference: str) -> tuple[str, str, str] | None:

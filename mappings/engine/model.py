@@ -180,13 +180,15 @@ By = Literal["update", "create", "refer", "logical"]
 class Identity:
     """How a resource is known again: an identifier of ``system`` made of source fields.
 
-    ``values`` with several paths are joined to one value (ids.join).
+    ``values`` with several paths are joined to one value (ids.join). ``search``: the parameter that finds the
+    resource; another than "identifier" finds what is referred to by something that refers to it in turn.
     """
 
     system: str
     values: tuple[str, ...]
     when: Condition = ()
     at: Position = Position()
+    search: str = "identifier"
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,8 @@ from mappings.engine.systems import Systems, for_source
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _EXTENSION = re.compile(r"(extension|modifierExtension)\(\s*(['\"])(.+?)\2\s*\)")
 _SYSTEM_KEYS = frozenset({"system", "url"})
+CONTACT_SYSTEMS = frozenset({"phone", "fax", "email", "pager", "url", "sms", "other"})
+"""What ContactPoint.system says: codes, not names of systems."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +96,7 @@ def _selector(inside: str, systems: Systems, source: str) -> dict[str, Any]:
         if "#" in value:
             system, _, code = value.rpartition("#")
             leaf = {"coding": [{"system": _system(systems, system, source), "code": code}]}
-        elif key.rpartition(".")[2] in _SYSTEM_KEYS:
+        elif key.rpartition(".")[2] in _SYSTEM_KEYS and value not in CONTACT_SYSTEMS:
             leaf = _system(systems, value, source)
         place(tree, parse(key, systems, source), leaf)
     return tree

@@ -113,7 +113,8 @@ class _Reading:
             made.append((reader, row, number, chosen, value, url))
             return {"reference": url}
         if target.by == "refer":
-            value = ids.condition(target.type, reader.systems[chosen], value)
+            search = target.identities[chosen].search
+            value = ids.condition(target.type, reader.systems[chosen], value, search)
         return self._made(reader, row, number, chosen, value)
 
     def _carry(self, fields: tuple[frozenset[str], frozenset[str]], tree: Tree, row: Any) -> None:

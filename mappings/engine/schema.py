@@ -25,7 +25,7 @@ _MAP_KEYS = {
 _TARGET_KEYS = {"id", "type", "by", "for-each", "anchor", "when", "identity", "constants", "fields", "note"}
 _BY: tuple[By, ...] = ("update", "create", "refer", "logical")
 _PER: tuple[Literal["message", "row"], ...] = ("message", "row")
-_IDENTITY_KEYS = {"system", "from", "when", "note"}
+_IDENTITY_KEYS = {"system", "from", "search", "when", "note"}
 
 
 def load(file: Path, tables: Tables | None = None, overlays: Sequence[Spot] = ()) -> Map:
@@ -146,7 +146,11 @@ class _Builder:
             if "system" in top:
                 problems.add(top["system"].at, f"'{name}' is no known system.")
         return Identity(
-            system, mixed(top.get("from"), problems), condition(top.get("when"), problems), spot.at
+            system,
+            mixed(top.get("from"), problems),
+            condition(top.get("when"), problems),
+            spot.at,
+            text(top["search"], problems) if "search" in top else "identifier",
         )
 
     def _check(self, targets: tuple[Target, ...], at: Position, per: str) -> None:
@@ -162,6 +166,8 @@ class _Builder:
         for target in targets:
             if not target.identities:
                 self.problems.add(target.at, f"{target.id} needs an identity: how is it known again?")
+            if target.by != "refer" and any(each.search != "identifier" for each in target.identities):
+                self.problems.add(target.at, f"Only what is referred to is found by a search: {target.id} is not.")
             for link in links(target.fields):
                 self._check_link(target, link, by_id)
         for each in {target.each for target in targets}:

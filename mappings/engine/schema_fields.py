@@ -171,7 +171,7 @@ class FieldReader:
             return {name: self._resolved(value, name) for name, value in spot.value.items()}
         if isinstance(spot.value, list):
             return [self._resolved(item, key) for item in spot.value]
-        if key not in _ADDRESSES:
+        if key not in _ADDRESSES or spot.value in path.CONTACT_SYSTEMS:
             return spot.data
         find = self.systems.system if key == "system" else self.systems.extension
         try:

@@ -7,14 +7,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mappings.engine.codes import CodeTable
-from mappings.engine.converters import coded, identifiers, numbers, texts, times
+from mappings.engine.converters import coded, identifiers, measures, numbers, texts, times
 from mappings.engine.converters.base import Converter, Options, Warned
 
 __all__ = ["CONVERTERS", "Converter", "Options", "Use", "Warned", "chain", "make"]
 
 CONVERTERS: dict[str, Callable[[Options], Converter]] = {
     "boolean": numbers.boolean,
+    "bound": measures.bound,
     "cn-id": identifiers.cn_id,
+    "constant": measures.constant,
     "date": times.date_,
     "datetime": times.datetime_,
     "decimal": numbers.decimal,
@@ -23,6 +25,7 @@ CONVERTERS: dict[str, Callable[[Options], Converter]] = {
     "join": texts.join,
     "json": texts.raw_json,
     "map": texts.table,
+    "measured": measures.measured,
     "money": numbers.money,
     "only": texts.only,
     "phone": identifiers.phone,
@@ -30,10 +33,11 @@ CONVERTERS: dict[str, Callable[[Options], Converter]] = {
     "scale": numbers.scale,
     "split": texts.split,
     "text": texts.text,
+    "unmeasured": measures.unmeasured,
 }
 """Every converter that a map may name; docs/mappings.md lists them (tested)."""
 
-MANY = frozenset({"join"})
+MANY = frozenset({"join", "measured", "unmeasured"})
 """Converters that take several source fields at once."""
 
 
