@@ -89,6 +89,7 @@ async def open_service(settings: Settings) -> Service:
     from fhir_server.crypto.keys import KeyRing  # noqa: PLC0415
     from fhir_server.interactions.context import Services  # noqa: PLC0415
     from fhir_server.interactions.known import Known  # noqa: PLC0415
+    from fhir_server.interactions.labelling import Labelling  # noqa: PLC0415
     from fhir_server.interactions.runner import Runner  # noqa: PLC0415
     from fhir_server.jobs import reindex  # noqa: PLC0415
     from fhir_server.jobs.runner import JobRunner  # noqa: PLC0415
@@ -133,7 +134,8 @@ async def open_service(settings: Settings) -> Service:
         )
     )
     door = audit.store if audit else store
-    services = Services(door, settings, extractor, page_key(ring.index_key), OPERATIONS, known)
+    labelling = Labelling(store, settings.zone, settings.label_rules)
+    services = Services(door, settings, extractor, page_key(ring.index_key), OPERATIONS, known, labelling)
     runner = Runner(services, audit.recorder if audit else None)
     jobs = JobRunner(store.jobs, {reindex.KIND: reindex.Reindex(store, known)})
 

@@ -96,6 +96,10 @@ class Settings(BaseSettings):
         True,
         description="Record every access; may be switched off only without authentication, in development.",
     )
+    label_rules: Path | None = Field(
+        None,
+        description="File of labelling rules in place of the house's own (conformance/policies/labels.json).",
+    )
     audit_failure: Literal["refuse", "continue"] = Field(
         "refuse",
         description="When the audit log cannot be written: refuse the request, or continue with an alarm.",

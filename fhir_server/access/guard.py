@@ -65,7 +65,7 @@ class Guard:
 
         Fault FORBIDDEN otherwise; the sentences tell nothing of what the caller may not see.
         """
-        _labels(self._decision, image)
+        _tags(self._decision, image)
         rule = self._decision.visibility(image.letter).of(image.type)
         if not await self._judge.holds(rule, image.type, image.id, image.values):
             raise Fault(
@@ -89,24 +89,23 @@ def _patients(image: Image) -> Iterable[str]:
     return (id_ for id_ in image.values.patients if (image.type, image.id) != ("Patient", id_))
 
 
-def _labels(decision: Decision, image: Image) -> None:
-    """Refuse a change of security labels or protected tags by who may not relabel."""
+def _tags(decision: Decision, image: Image) -> None:
+    """Refuse a change of protected tags by who may not relabel; of labels ``interactions.labelling`` does."""
     if decision.actor.rights.may_relabel:
         return
-    before = image.before or {}
-    for name, systems in (("security", None), ("tag", policy().protected_tag_systems)):
-        if _codings(before, name, systems) != _codings(image.after, name, systems):
-            raise Fault(
-                Kind.FORBIDDEN,
-                f"Changing meta.{name} here needs the scope relabel; send the labels as they were.",
-                f"{image.type}.meta.{name}",
-            )
+    if _protected(image.before or {}) != _protected(image.after):
+        raise Fault(
+            Kind.FORBIDDEN,
+            "Changing meta.tag here needs the scope relabel; send the tags as they were.",
+            f"{image.type}.meta.tag",
+        )
 
 
-def _codings(meta: Tree, name: str, systems: frozenset[str] | None) -> frozenset[tuple[Any, Any]]:
-    codings = [each for each in meta.get(name, []) if isinstance(each, dict)]
-    pairs = ((each.get("system"), each.get("code")) for each in codings)
-    return frozenset(pair for pair in pairs if systems is None or pair[0] in systems)
+def _protected(meta: Tree) -> frozenset[tuple[Any, Any]]:
+    """Return system and code of the tags that only who may relabel changes."""
+    tags = [each for each in meta.get("tag", []) if isinstance(each, dict)]
+    pairs = ((each.get("system"), each.get("code")) for each in tags)
+    return frozenset(pair for pair in pairs if pair[0] in policy().protected_tag_systems)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """Which security labels the house's rules give a resource: data in ``conformance/policies/labels.json``.
 
-Pure: what a rule needs to know of other resources (a patient's birth, the labels of what a container holds) is
-passed in. docs/labels.md explains every rule. https://hl7.org/fhir/R4/security-labels.html
+Pure: what a rule needs to know of other resources (a patient's birth, the labels of what a container holds)
+is passed in. docs/labels.md explains every rule. https://hl7.org/fhir/R4/security-labels.html
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class Rules:
         return list(dict.fromkeys(label for each in _codings(tree) for label in self._of(*each)))
 
     def of_age(self, birth_date: str, at: int, zone: tzinfo) -> Sequence[Label]:
-        """Return the labels of what was recorded ``at`` (ms) about who was born on ``birth_date`` (FHIR date)."""
+        """Return the labels of what was recorded ``at`` (ms) about who was born on ``birth_date``."""
         return self.minors if at < came_of_age(birth_date, self.years, zone) else ()
 
     def held(self, type_: str, body: bytes) -> list[str]:
@@ -178,7 +178,7 @@ def rules(path: Path | None = None) -> Rules:
 def _labels(data: _File, wanted: Mapping[str, str]) -> tuple[Label, ...]:
     unknown = wanted.keys() - data.systems.keys()
     if unknown:
-        raise ValueError(f"{sorted(unknown)[0]} is no system of labels; the file's systems are.")
+        raise ValueError(f"{min(unknown)} is no system of labels; the file's systems are.")
     return tuple((data.systems[name], code) for name, code in wanted.items())
 
 

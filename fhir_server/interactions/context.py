@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from fhir_server.access.decide import Decision
@@ -13,7 +13,8 @@ from fhir_server.faults import Fault, Kind
 from fhir_server.frozen import frozen
 from fhir_server.interactions.expansions import Expansions
 from fhir_server.interactions.known import Known
-from fhir_server.interactions.request import Reply, Request
+from fhir_server.interactions.labelling import Labelling
+from fhir_server.interactions.request import Reply, Request, Tree
 from fhir_server.interactions.rights import Right, letter_of
 from fhir_server.search.extract import Extractor
 from fhir_server.search.visibility import Visibility
@@ -50,7 +51,8 @@ class Operation:
 class Services:
     """The parts of a running server. ``page_key``: 32 bytes that seal page links.
 
-    ``known``: the search parameters that there are; ``expansions``: the value sets that are expanded.
+    ``known``: the search parameters that there are; ``expansions``: the value sets that are expanded;
+    ``labelling``: gives what is written its security labels.
     """
 
     store: Store
@@ -59,17 +61,22 @@ class Services:
     page_key: bytes
     operations: Mapping[str, Operation]
     known: Known
+    labelling: Labelling
     expansions: Expansions = field(default_factory=Expansions)
 
 
 @frozen
 class Context:
-    """One interaction under way. ``run`` sends a further request through the one door."""
+    """One interaction under way. ``run`` sends a further request through the one door.
+
+    ``together``: what the same commit writes, by ``Type/id``.
+    """
 
     services: Services
     request: Request
     decision: Decision
     run: Callable[[Request], Awaitable[Reply]]
+    together: Mapping[str, Tree] = field(default_factory=dict)
 
     @property
     def right(self) -> Right | None:
@@ -113,4 +120,4 @@ class Context:
 
     def about(self, request: Request) -> Context:
         """Return the same context with another request."""
-        return Context(self.services, request, self.decision, self.run)
+        return replace(self, request=request)

@@ -10,8 +10,8 @@ from uuid import uuid4
 from fhir_server.interactions.conditional import criteria, find
 from fhir_server.interactions.context import Context
 from fhir_server.interactions.request import Reply
-from fhir_server.interactions.write import Draft, commit, prepare, refuse_parameters, require
-from fhir_server.store.api import Condition, Stored
+from fhir_server.interactions.write import Draft, commit, prepare, refuse_parameters, require, unchanged
+from fhir_server.store.api import Condition
 
 
 async def create(context: Context) -> Reply:
@@ -27,13 +27,8 @@ async def draft(context: Context, id_: str | None = None) -> Draft:
     if context.request.if_none_exist is not None:
         found, expectation = await find(context, context.type, criteria(context.request.if_none_exist))
         if found is not None:
-            return existing(found)
+            return unchanged(found)
         conditions = (expectation,)
-    return prepare(
+    return await prepare(
         context, tree, id_=id_ or str(uuid4()), version=1, method="POST", status=201, conditions=conditions
     )
-
-
-def existing(found: Stored) -> Draft:
-    """Draft nothing: the resource that was to be created is already there."""
-    return Draft(None, (), 200, found.type, found.id, found.version, found.updated, found.body)

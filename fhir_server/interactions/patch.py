@@ -39,7 +39,7 @@ async def draft_of(context: Context, id_: str, conditions: tuple[Condition, ...]
     tree = _patched(stored, context.request)
     if tree.get("resourceType") != stored.type or tree.get("id") != stored.id:
         raise Fault(Kind.UNPROCESSABLE, "A patch may not change resourceType or id.", f"{stored.type}.id")
-    return succeed(context, tree, stored.id, stored, "PATCH", conditions)
+    return await succeed(context, tree, stored.id, stored, "PATCH", conditions)
 
 
 def _patched(stored: Stored, request: Request) -> Tree:

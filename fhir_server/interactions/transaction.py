@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 
 from fhir_server.access.guard import Guard
 from fhir_server.faults import Fault, Issue, Kind
 from fhir_server.interactions import delete, patch, update
 from fhir_server.interactions.context import Context
-from fhir_server.interactions.create import existing
 from fhir_server.interactions.entry import answer, request_of, response
 from fhir_server.interactions.identities import Identities, References, identify
 from fhir_server.interactions.request import Reply
@@ -26,6 +26,7 @@ from fhir_server.interactions.write import (
     refuse_parameters,
     reply,
     still_referenced,
+    unchanged,
 )
 from fhir_server.resources.bundle import Entry, Response, duplicates, order, overlaps, require, responses
 from fhir_server.store.api import Condition, Expectation, Stale, StillReferenced
@@ -129,9 +130,14 @@ async def _draft(
     drafts: dict[int, Draft] = {}
     faults: list[Fault] = []
     made: dict[str, Draft] = {}
+    together = {
+        f"{entry.target.type}/{known.ids[entry.index]}": entry.resource
+        for entry in writes
+        if entry.resource is not None
+    }
     for position, entry in enumerate(writes):
         try:
-            drafts[entry.index] = await _one(own[entry.index], entry, known, made)
+            drafts[entry.index] = await _one(replace(own[entry.index], together=together), entry, known, made)
         except Fault as fault:
             faults.append(_placed(fault, entry))
         if position % YIELD_EVERY == YIELD_EVERY - 1:
@@ -145,7 +151,7 @@ async def _one(own: Context, entry: Entry, known: Identities, made: dict[str, Dr
     refuse_parameters(own.request)
     id_ = known.ids[entry.index]
     if entry.target.name == "create":
-        return _create(own, entry, known, id_, made)
+        return await _create(own, entry, known, id_, made)
     if entry.target.name == "delete":
         if entry.target.id is None and known.found[entry.index] is None:
             return delete.deletion(own, id_, None)
@@ -158,14 +164,16 @@ async def _one(own: Context, entry: Entry, known: Identities, made: dict[str, Dr
     return await _update(own, entry, known, id_)
 
 
-def _create(context: Context, entry: Entry, known: Identities, id_: str, made: dict[str, Draft]) -> Draft:
+async def _create(
+    context: Context, entry: Entry, known: Identities, id_: str, made: dict[str, Draft]
+) -> Draft:
     found = known.found.get(entry.index)
     if found is not None:
-        return existing(found)
+        return unchanged(found)
     if id_ in made:  # the same condition as an earlier entry of this transaction
         same = made[id_]
         return Draft(None, (), 200, same.type, same.id, same.version, same.updated, same.body)
-    made[id_] = prepare(context, entry.resource or {}, id_=id_, version=1, method="POST", status=201)
+    made[id_] = await prepare(context, entry.resource or {}, id_=id_, version=1, method="POST", status=201)
     return made[id_]
 
 

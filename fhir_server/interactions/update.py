@@ -7,13 +7,19 @@ from __future__ import annotations
 
 from uuid import uuid4
 
-from fhir_server.clock import instant
 from fhir_server.faults import Fault, Kind
 from fhir_server.interactions.conditional import find
 from fhir_server.interactions.context import Context
 from fhir_server.interactions.request import Reply, Tree
-from fhir_server.interactions.write import Draft, commit, prepare, refuse_parameters, require
-from fhir_server.resources.codec import encode, with_meta
+from fhir_server.interactions.write import (
+    Draft,
+    commit,
+    is_same,
+    prepare,
+    refuse_parameters,
+    require,
+    unchanged,
+)
 from fhir_server.store.api import Condition, Method, Stored
 
 
@@ -58,7 +64,9 @@ async def unmatched(context: Context, tree: Tree, id_: str, conditions: tuple[Co
     409 when that id is taken: the criteria and the id then speak of different resources.
     """
     if tree.get("id") is None:
-        return prepare(context, tree, id_=id_, version=1, method="POST", status=201, conditions=conditions)
+        return await prepare(
+            context, tree, id_=id_, version=1, method="POST", status=201, conditions=conditions
+        )
     stored = await target(context, id_)
     if stored is not None and not stored.deleted:
         raise Fault(
@@ -77,10 +85,10 @@ async def replace(
     A resource that is sent again unchanged makes no new version.
     """
     stored = await target(context, id_)
-    return succeed(context, tree, id_, stored, method, conditions)
+    return await succeed(context, tree, id_, stored, method, conditions)
 
 
-def succeed(
+async def succeed(
     context: Context,
     tree: Tree,
     id_: str,
@@ -94,11 +102,11 @@ def succeed(
     committed in between would be overwritten by an answer that never saw it.
     """
     require_match(context, stored)
-    if stored is not None and not stored.deleted and _is_same(tree, stored):
-        return Draft(None, (), 200, stored.type, stored.id, stored.version, stored.updated, stored.body)
+    if stored is not None and not stored.deleted and is_same(tree, stored):
+        return unchanged(stored)
     version = stored.version + 1 if stored else 1
     status = 201 if stored is None or stored.deleted else 200
-    return prepare(
+    return await prepare(
         context,
         tree,
         id_=id_,
@@ -136,7 +144,3 @@ def require_match(context: Context, stored: Stored | None) -> None:
     raise Fault(
         Kind.VERSION_MISMATCH, f"If-Match does not hold: {now}. Read it, redo your change, try again."
     )
-
-
-def _is_same(tree: Tree, stored: Stored) -> bool:
-    return encode(with_meta(tree, stored.id, stored.version, instant(stored.updated))) == stored.body

@@ -14,6 +14,7 @@ from fhir_server.access.guard import Guard, Image
 from fhir_server.clock import instant, now_ms
 from fhir_server.faults import Fault, Issue, Kind
 from fhir_server.interactions.context import Context
+from fhir_server.interactions.labelling import merged, with_security
 from fhir_server.interactions.request import Reply, Request, Tree
 from fhir_server.resources.codec import decode, encode, with_meta
 from fhir_server.resources.outcome import outcome
@@ -109,7 +110,7 @@ def invalid(issues: list[Issue]) -> Fault:
     return Fault(Kind.UNPROCESSABLE, "The resource breaks rules of R4.", issues=tuple(issues))
 
 
-def prepare(
+async def prepare(
     context: Context,
     tree: Tree,
     *,
@@ -120,9 +121,9 @@ def prepare(
     conditions: tuple[Condition, ...] = (),
     before: Stored | None = None,
 ) -> Draft:
-    """Validate ``tree``, give it identity and version, make it ready to store; 422 with every problem.
+    """Validate ``tree``, give it identity, version, labels; make it ready to store. 422 with every problem.
 
-    ``before``: the current version that it replaces.
+    ``before``: the current version that it replaces; what differs from it in nothing makes no new one.
     """
     type_ = tree["resourceType"]
     issues = errors(tree)
@@ -134,13 +135,33 @@ def prepare(
     complete = with_meta(tree, id_, version, instant(updated))
     body = encode(complete)
     values = context.services.extractor.extract(complete)
+    stood = None if before is None or before.deleted else decode(before.body)
+    made = await context.services.labelling.labels(complete, body, values, context.together)
+    security = merged(context.decision, complete, stood, made)
+    if security != complete["meta"].get("security", []):
+        tree = with_security(tree, security)
+        if before is not None and stood is not None and is_same(tree, before):
+            return unchanged(before)
+        complete = with_meta(tree, id_, version, instant(updated))
+        body = encode(complete)
+        values = context.services.extractor.extract(complete)
     change = Change(type_, id_, version, updated, method, body, values)
     prepared = context.store.prepare(change)
     image = None
     if not context.decision.is_everything:
-        old = decode(before.body)["meta"] if before is not None and not before.deleted else None
+        old = stood["meta"] if stood is not None else None
         image = Image(context.letter, type_, id_, values, old, complete["meta"])
     return Draft(prepared, conditions, status, type_, id_, version, updated, body, image)
+
+
+def is_same(tree: Tree, stored: Stored) -> bool:
+    """Tell whether a version says just what ``tree`` does."""
+    return encode(with_meta(tree, stored.id, stored.version, instant(stored.updated))) == stored.body
+
+
+def unchanged(stored: Stored) -> Draft:
+    """Draft nothing: what was sent is there already."""
+    return Draft(None, (), 200, stored.type, stored.id, stored.version, stored.updated, stored.body)
 
 
 def reply(context: Context, draft: Draft) -> Reply:

@@ -61,7 +61,7 @@ async def _change(context: Context, apply: Any) -> Reply:
         stored = await current(context, context.type, context.id)
         tree = decode(stored.body)
         tree["meta"] = apply(tree["meta"], labels)
-        return succeed(context, tree, stored.id, stored, "PUT")
+        return await succeed(context, tree, stored.id, stored, "PUT")
 
     reply = await commit(context, draft)
     stored = await current(context, context.type, context.id)
