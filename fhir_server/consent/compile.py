@@ -48,12 +48,15 @@ def compile_rule(rule: Rule, asking: Asking, type_: str, overarching: Overarchin
 
 def _permitted(rule: Rule, asking: Asking, type_: str, overarching: Overarching) -> Predicate:
     binds = binding(asking)
-    denied = any_of(_denied(each, asking, type_, binds) for each in rule.clauses)
+    denied = [_denied(each, asking, type_, binds) for each in rule.clauses]
     spoken_to = any(each.permit and speaks_to(each, asking) and binds(each.terms) for each in rule.clauses)
     if silence_permits(asking, overarching) and not spoken_to:
-        return negate(denied)
-    granted = any_of(_granted(each, asking, type_) for each in rule.clauses)
-    return all_of((granted, negate(denied)))
+        return negate(any_of(denied))
+    granted = [_granted(each, asking, type_) for each in rule.clauses]
+    if sum(each != NOTHING for each in granted) == 1:
+        # A clause never denies what it grants: the usual single one need not be asked twice.
+        denied = [no for no, yes in zip(denied, granted, strict=True) if yes == NOTHING]
+    return all_of((any_of(granted), negate(any_of(denied))))
 
 
 def binding(asking: Asking) -> Binds:
