@@ -58,11 +58,16 @@ def condition(type_: str, system: str, value: str, search: str = "identifier") -
 
 
 def parse_condition(reference: str) -> tuple[str, str, str] | None:
-    """Read ``Type?identifier=system|value`` as (type, system, value); None for any other reference."""
-    type_, asked, query = reference.partition("?identifier=")
-    if not asked or "&" in query:
+    """Read ``Type?identifier=system|value`` as (type, system, value); None for any other reference.
+
+    The parameter may also end in identifier (``_has:Encounter:patient:identifier``): the identity is then that
+    of what refers to the resource.
+    """
+    type_, asked, query = reference.partition("?")
+    parameter, _, value = query.partition("=")
+    if not asked or "&" in value or parameter.rpartition(":")[2] != "identifier":
         return None
-    parts = _split_token(unquote(query))
+    parts = _split_token(unquote(value))
     return (type_, *parts) if parts else None
 
 

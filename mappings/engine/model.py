@@ -6,9 +6,9 @@ docs/mappings.md tells a map's author the same from outside.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from mappings.engine.codes import Tables
@@ -254,3 +254,29 @@ class Format(Protocol):
 
     def fields(self, map_: Map) -> Sequence[str] | None:
         """List the source paths that the format's definition knows for a map; None when it has none."""
+
+    def check(self, message: Message) -> Iterable[Issue]:
+        """Return what breaks a rule of the format (sums that do not add up); the message is converted anyway."""
+
+
+class Extract(Protocol):
+    """One table of an extract, which can be read from the beginning or from a position."""
+
+    @property
+    def name(self) -> str:
+        """The extract's name, for reports."""
+
+    @property
+    def table(self) -> str:
+        """The table whose rows it holds."""
+
+    def rows(self, after: str | None = None) -> Iterator[Any]:
+        """Yield Messages and Issues, each with a ``position`` whose ``text`` goes on after it."""
+
+
+@runtime_checkable
+class TableFormat(Format, Protocol):
+    """A format of tables: files are opened by their path, one file may hold several tables, reading resumes."""
+
+    def open(self, source: str, options: Mapping[str, str]) -> Sequence[Extract]:
+        """Return the extracts of a file, a folder or a database URL, in the order in which they are to be loaded."""

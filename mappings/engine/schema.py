@@ -167,7 +167,9 @@ class _Builder:
             if not target.identities:
                 self.problems.add(target.at, f"{target.id} needs an identity: how is it known again?")
             if target.by != "refer" and any(each.search != "identifier" for each in target.identities):
-                self.problems.add(target.at, f"Only what is referred to is found by a search: {target.id} is not.")
+                self.problems.add(
+                    target.at, f"Only what is referred to is found by a search: {target.id} is not."
+                )
             for link in links(target.fields):
                 self._check_link(target, link, by_id)
         for each in {target.each for target in targets}:

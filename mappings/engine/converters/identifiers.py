@@ -25,9 +25,7 @@ def cn_id(options: Options) -> Converter:
         number = value.upper()
         if len(number) == 15 and number.isdecimal():
             return number
-        try:
-            ric.validate(number)
-        except ValidationError:
+        if not _holds(number):
             return Warned(
                 number, "The identity card number does not hold: wrong length, date, region or check digit."
             )

@@ -1,0 +1,72 @@
+"""What formats have in common: a folder of maps, overlays beside them, and finding the map for a message."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+
+from mappings.engine import overlay, schema
+from mappings.engine.codes import Tables
+from mappings.engine.model import Issue, Map, Message, Refused
+from mappings.engine.yamltree import Spot
+
+
+class MapFormat:
+    """A format whose maps are the YAML files of a folder (and of folders in it).
+
+    ``overlays``: folder of overlay files, which are named by what they call themselves. Subclasses split and
+    join; they may say which fields a map's source has, and check messages by rules of the format.
+    """
+
+    def __init__(
+        self, name: str, folder: Path, tables: Tables | None = None, overlays: Path | None = None
+    ) -> None:
+        self.name = name
+        self.folder = folder
+        self.tables = tables
+        self.overlay_folder = overlays
+        # A map is found by identity by what was compiled of it, so each choice of overlays is read once.
+        self._read = lru_cache(maxsize=16)(self._load)
+
+    def maps(self, overlays: Sequence[str] = ()) -> Sequence[Map]:
+        """List every map, overlays applied in the order given; Refused when a file does not hold."""
+        return self._read(tuple(overlays))
+
+    def map_for(self, message: Message, overlays: Sequence[str] = ()) -> Map | None:
+        """Return the map for a message's kind and direction; None when there is none."""
+        return self._index(tuple(overlays)).get((message.kind, message.direction))
+
+    def overlays(self) -> Mapping[str, Spot]:
+        """Return the overlays that there are, by name."""
+        if self.overlay_folder is None:
+            return {}
+        found = [overlay.load(file) for file in sorted(self.overlay_folder.glob("*.yaml"))]
+        return {str(spot.value["overlay"].value): spot for spot in found if isinstance(spot.value, dict)}
+
+    def fields(self, map_: Map) -> Sequence[str] | None:  # noqa: ARG002 - for subclasses that know
+        """List the source paths that the format's definition knows for a map; None when it has none."""
+        return None
+
+    def check(self, message: Message) -> Iterable[Issue]:  # noqa: ARG002 - for subclasses that have rules
+        """Return what breaks a rule of the format (sums that do not add up); the message is converted anyway."""
+        return ()
+
+    def _index(self, overlays: tuple[str, ...]) -> Mapping[tuple[str, str], Map]:
+        return {(map_.kind, map_.direction): map_ for map_ in self.maps(overlays)}
+
+    def _load(self, overlays: tuple[str, ...]) -> Sequence[Map]:
+        known = self.overlays()
+        unknown = [name for name in overlays if name not in known]
+        if unknown:
+            having = ", ".join(known) or "none"
+            raise Refused(
+                Issue(
+                    "fatal",
+                    "not-found",
+                    self.name,
+                    f"There is no overlay '{unknown[0]}' (there are: {having}).",
+                )
+            )
+        chosen = [known[name] for name in overlays]
+        return tuple(schema.load(file, self.tables, chosen) for file in sorted(self.folder.glob("**/*.yaml")))
