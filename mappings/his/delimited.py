@@ -12,11 +12,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import blake2b
-from pathlib import Path
+from pathlib import PurePath
 from typing import BinaryIO, NamedTuple
 
 from mappings.his import dialect as dialects
-from mappings.his.lines import BLOCK, blocks, opened, read, skip
+from mappings.his.lines import blocks, head, opened, skip
+from mappings.his.places import Place
 from mappings.his.rows import Bad, Position, Row, Source, refused, tree, without_rounded
 from mappings.his.tables import Table
 from mappings.his.text import MARKS, Encoding, decode, detect
@@ -42,7 +43,7 @@ class Delimited(Source):
     ``header``: the column names when the first row does not hold them.
     """
 
-    path: Path
+    place: Place
     definition: Table | None = None
     member: str | None = None
     encoding: Encoding | None = None
@@ -52,7 +53,7 @@ class Delimited(Source):
     @property
     def name(self) -> str:
         """Return the file's name, with the archive's before it."""
-        return self.path.name if self.member is None else f"{self.path.name}/{self.member}"
+        return self.place.name if self.member is None else f"{self.place.name}/{self.member}"
 
     @property
     def table(self) -> str:
@@ -60,7 +61,7 @@ class Delimited(Source):
         return (
             self.definition.name
             if self.definition
-            else Path(self.member or self.path.name).name.split(".")[0]
+            else PurePath(self.member or self.place.name).name.split(".")[0]
         )
 
     @cached_property
@@ -71,8 +72,7 @@ class Delimited(Source):
     @cached_property
     def sample(self) -> bytes:
         """Return the first bytes of the file."""
-        with opened(self.path, self.member) as stream:
-            return read(stream, BLOCK, self.name)
+        return head(self.place, self.member, self.name)
 
     @cached_property
     def found(self) -> tuple[Encoding, dialects.Dialect, list[str]]:
@@ -143,7 +143,7 @@ class Delimited(Source):
 
     @contextmanager
     def _from(self, offset: int) -> Iterator[BinaryIO]:
-        with opened(self.path, self.member) as stream:
+        with opened(self.place, self.member) as stream:
             skip(stream, offset, self.name)
             yield stream
 
@@ -199,7 +199,9 @@ class Delimited(Source):
         text = decode(record.raw, Encoding("utf-8") if encoding.codec.startswith("utf-16") else encoding)
         values = _split(text, dialect) if text is not None and "\0" not in text else None
         if values is not None and len(values) == len(columns):
-            return Row(self.table, tree(columns, values), record.raw, where, position=position)
+            return Row(
+                self.table, tree(columns, values, self.definition), record.raw, where, position=position
+            )
         sentence = _complaint(text, values, len(columns), encoding)
         place = f"{where} (byte {record.offset})"
         return Bad("error", "structure", place, sentence, record.raw, position)

@@ -14,7 +14,7 @@ from decimal import Decimal
 from functools import cached_property
 from hashlib import blake2b
 from itertools import islice
-from pathlib import Path
+from pathlib import PurePath
 from typing import Any
 from zipfile import BadZipFile
 
@@ -22,6 +22,7 @@ from openpyxl import load_workbook
 from openpyxl.utils.exceptions import InvalidFileException
 from openpyxl.workbook import Workbook
 
+from mappings.his.places import Place
 from mappings.his.rows import Bad, Position, Row, Source, refused, tree, without_rounded
 from mappings.his.tables import Table
 
@@ -33,19 +34,19 @@ EXACT = 10**15
 class Sheet(Source):
     """A sheet of a workbook, the first when ``sheet`` is None; its first filled row names the columns."""
 
-    path: Path
+    place: Place
     definition: Table | None = None
     sheet: str | None = None
 
     @property
     def name(self) -> str:
         """Return the file's name, with the sheet's when one was asked for."""
-        return self.path.name if self.sheet is None else f"{self.path.name}/{self.sheet}"
+        return self.place.name if self.sheet is None else f"{self.place.name}/{self.sheet}"
 
     @property
     def table(self) -> str:
         """Return the table's name; of an unknown table, the sheet's or the file's."""
-        return self.definition.name if self.definition else self.sheet or self.path.stem
+        return self.definition.name if self.definition else self.sheet or PurePath(self.place.name).stem
 
     @cached_property
     def columns(self) -> list[str]:
@@ -72,7 +73,7 @@ class Sheet(Source):
     @contextmanager
     def _book(self) -> Iterator[Workbook]:
         try:
-            book = load_workbook(self.path, read_only=True, data_only=True)
+            book = load_workbook(self.place.open(), read_only=True, data_only=True)
         except (BadZipFile, InvalidFileException, KeyError, OSError, ValueError) as error:
             raise refused(
                 self.name, "This is no .xlsx workbook, or it is damaged; save it anew as .xlsx."
@@ -108,7 +109,9 @@ class Sheet(Source):
             sentence = f"The row has values beyond the header's {len(columns)} columns; name or remove them."
             yield Bad("error", "structure", where, sentence, raw, position)
             return
-        yield from without_rounded(Row(self.table, tree(columns, values), raw, where, position=position))
+        yield from without_rounded(
+            Row(self.table, tree(columns, values, self.definition), raw, where, position=position)
+        )
 
 
 def text(cell: Any) -> str:

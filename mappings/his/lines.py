@@ -13,9 +13,9 @@ import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import BinaryIO, cast
 
+from mappings.his.places import Place
 from mappings.his.rows import refused
 from mappings.his.text import UTF_8, Encoding
 
@@ -35,43 +35,49 @@ class Block:
     end: int
 
 
-def members(path: Path) -> list[str | None]:
+def members(place: Place) -> list[str | None]:
     """Return the tables in a file: the members of a .zip, else the file itself as one None."""
-    if path.suffix.lower() != ".zip":
+    if not place.name.lower().endswith(".zip"):
         return [None]
-    with _archive(path) as archive:
+    with _archive(place) as archive:
         names = [info.filename for info in archive.infolist() if not info.is_dir()]
     return [name for name in names if not name.startswith("__MACOSX/")]
 
 
 @contextmanager
-def opened(path: Path, member: str | None = None) -> Iterator[BinaryIO]:
-    """Open a file's bytes, decompressed as its name says. Raises Refused when it cannot be read."""
+def opened(place: Place, member: str | None = None) -> Iterator[BinaryIO]:
+    """Open an extract's bytes, decompressed as its name says. Raises Refused when they cannot be read."""
     with ExitStack() as stack:
-        try:
-            if member is not None:
-                archive = stack.enter_context(_archive(path))
+        if member is not None:
+            archive = stack.enter_context(_archive(place))
+            try:
                 stream = cast("BinaryIO", stack.enter_context(archive.open(member)))
-            elif path.suffix.lower() == ".gz":
-                stream = cast("BinaryIO", stack.enter_context(gzip.open(path, "rb")))
-            else:
-                stream = stack.enter_context(path.open("rb"))
-        except (KeyError, RuntimeError, NotImplementedError) as error:
-            raise refused(path.name, f"The member {member} cannot be read; unpack it first.") from error
-        except OSError as error:
-            raise refused(
-                path.name, f"The file cannot be opened: {error.strerror or 'not readable'}."
-            ) from error
+            except (KeyError, RuntimeError, NotImplementedError) as error:
+                raise refused(place.name, f"The member {member} cannot be read; unpack it first.") from error
+        else:
+            stream = stack.enter_context(place.open())
+            if place.name.lower().endswith(".gz"):
+                stream = cast("BinaryIO", stack.enter_context(gzip.GzipFile(fileobj=stream)))
         yield stream
 
 
 @contextmanager
-def _archive(path: Path) -> Iterator[zipfile.ZipFile]:
-    try:
-        with zipfile.ZipFile(path) as archive:
+def _archive(place: Place) -> Iterator[zipfile.ZipFile]:
+    with place.open() as stream:
+        try:
+            archive = zipfile.ZipFile(stream)
+        except zipfile.BadZipFile:
+            raise refused(place.name, "This is no ZIP file, or it is damaged; send it again.") from None
+        with archive:
             yield archive
-    except zipfile.BadZipFile:
-        raise refused(path.name, "This is no ZIP file, or it is damaged; send it again.") from None
+
+
+def head(place: Place, member: str | None, name: str) -> bytes:
+    """Return the first bytes of an extract, decompressed."""
+    if member is None and not place.name.lower().endswith(".gz"):
+        return place.head(BLOCK)
+    with opened(place, member) as stream:
+        return read(stream, BLOCK, name)
 
 
 def read(stream: BinaryIO, size: int, name: str) -> bytes:

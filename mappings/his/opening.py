@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from mappings.his.delimited import Delimited
 from mappings.his.dialect import DELIMITERS, Dialect
 from mappings.his.excel import Sheet
 from mappings.his.lines import members
+from mappings.his.places import File, Place
 from mappings.his.rows import Source, refused
 from mappings.his.sql import Query
 from mappings.his.tables import Table, recognise
@@ -35,31 +36,31 @@ class Options:
     owner: str | None = None
 
 
-def open_file(path: Path, tables: Mapping[str, Table], options: Options | None = None) -> list[Source]:
+def open_place(place: Place, tables: Mapping[str, Table], options: Options | None = None) -> list[Source]:
     """Return the tables of one file, in loading order: one for a text or a sheet, several for an archive.
 
     Raises Refused for a kind of file that is not read, or a table that is neither named nor recognised.
     """
     asked = options or Options()
-    stem = path.name[:-3] if path.suffix.lower() == ".gz" else path.name
-    suffix = Path(stem).suffix.lower()
+    stem = place.name.lower().removesuffix(".gz")
+    suffix = PurePath(stem).suffix
     if suffix in BOOKS:
-        sheet = Sheet(path, sheet=asked.sheet)
-        sheet.definition = _table(asked, tables, f"{path.name}", sheet.columns)
-        return [Sheet(path, sheet.definition, asked.sheet)]
+        sheet = Sheet(place, sheet=asked.sheet)
+        sheet.definition = _table(asked, tables, f"{place.name}", sheet.columns)
+        return [Sheet(place, sheet.definition, asked.sheet)]
     if suffix == ".xls":
         raise refused(
-            path.name,
+            place.name,
             "Workbooks of Excel 97-2003 (.xls) are not read; save this one as .xlsx.",
             "not-supported",
         )
     if suffix not in {*TEXTS, ".zip"}:
         raise refused(
-            path.name,
+            place.name,
             f"Files that are read: {', '.join((*TEXTS, *BOOKS))}, .gz and .zip of texts.",
             "not-supported",
         )
-    found = [_text(path, member, tables, asked) for member in members(path)]
+    found = [_text(place, member, tables, asked) for member in members(place)]
     return ordered(found, tables)
 
 
@@ -69,7 +70,7 @@ def open_folder(path: Path, tables: Mapping[str, Table], options: Options | None
     files = sorted(file for file in path.iterdir() if file.is_file() and file.suffix.lower() in kinds)
     if not files:
         raise refused(path.name, f"The folder holds no extract ({', '.join(sorted(kinds))}).", "not-found")
-    return ordered([source for file in files for source in open_file(file, tables, options)], tables)
+    return ordered([source for file in files for source in open_place(File(file), tables, options)], tables)
 
 
 def open_database(url: str, tables: Mapping[str, Table], options: Options | None = None) -> list[Source]:
@@ -95,10 +96,10 @@ def ordered(sources: Sequence[Source], tables: Mapping[str, Table]) -> list[Sour
     return sorted(sources, key=lambda source: rank.get(source.table, len(rank)))
 
 
-def _text(path: Path, member: str | None, tables: Mapping[str, Table], asked: Options) -> Delimited:
+def _text(place: Place, member: str | None, tables: Mapping[str, Table], asked: Options) -> Delimited:
     if asked.delimiter is not None and asked.delimiter not in DELIMITERS:
         raise refused(
-            path.name,
+            place.name,
             "The delimiter is a comma, tab, bar, semicolon, circumflex or byte 01.",
             "not-supported",
         )
@@ -106,14 +107,14 @@ def _text(path: Path, member: str | None, tables: Mapping[str, Table], asked: Op
         encoding = named(asked.encoding) if asked.encoding else None
     except LookupError:
         raise refused(
-            path.name, "No encoding has this name; gb18030 and utf-8 are usual.", "not-supported"
+            place.name, "No encoding has this name; gb18030 and utf-8 are usual.", "not-supported"
         ) from None
     text = Delimited(
-        path, None, member, encoding, Dialect(asked.delimiter) if asked.delimiter else None, asked.columns
+        place, None, member, encoding, Dialect(asked.delimiter) if asked.delimiter else None, asked.columns
     )
     names = list(asked.columns or text.found[2])
-    definition = _table(asked, tables, member or path.name, names)
-    return Delimited(path, definition, member, encoding, text.dialect, asked.columns)
+    definition = _table(asked, tables, member or place.name, names)
+    return Delimited(place, definition, member, encoding, text.dialect, asked.columns)
 
 
 def _table(asked: Options, tables: Mapping[str, Table], file: str, header: Sequence[str]) -> Table:

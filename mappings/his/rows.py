@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from mappings.engine.model import Issue, Message, Refused
+from mappings.his.normal import normal
+from mappings.his.tables import Table
 
 NULLS = frozenset({"\\N", "NULL", "null", "(null)", "(NULL)"})
 """What exports write for NULL besides nothing: MySQL dumps, SQL*Plus, PL/SQL Developer."""
@@ -88,13 +90,16 @@ class Source(Protocol):
         """
 
 
-def tree(columns: Iterable[str], values: Iterable[str]) -> dict[str, str]:
-    """Return a row's tree: the columns that say something, without the padding of CHAR columns."""
-    return {
+def tree(columns: Iterable[str], values: Iterable[str], table: Table | None = None) -> dict[str, str]:
+    """Return a row's tree: the columns that say something, without padding, written as ``normal`` does."""
+    made = {
         column: text
         for column, value in zip(columns, values, strict=False)
         if value and (text := value.rstrip()) and text not in NULLS
     }
+    if table is not None:
+        normal(made, table)
+    return made
 
 
 _ROUNDED = re.compile(r"\d(?:[.,]\d+)?E\+\d\d", re.IGNORECASE)

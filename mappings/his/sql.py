@@ -117,7 +117,13 @@ class Query(Source):
                 )
                 texts = [text(value) for value in values.values()]
                 raw = "\t".join(texts).encode()
-                yield Row(self.table, tree(names, texts), raw, f"{self.name}:{number}", position=position)
+                yield Row(
+                    self.table,
+                    tree(names, texts, self.definition),
+                    raw,
+                    f"{self.name}:{number}",
+                    position=position,
+                )
                 number += 1
             if len(found) < self.chunk:
                 return

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from importlib.resources import files
 from pathlib import PurePath
 
@@ -31,7 +31,7 @@ class Column:
     title: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Table:
     """One table: its columns in order and the key that names a row."""
 
@@ -40,6 +40,11 @@ class Table:
     title: Mapping[str, str]
     key: tuple[str, ...]
     columns: Mapping[str, Column]
+
+    @cached_property
+    def types(self) -> Mapping[str, str]:
+        """Return column → type of the columns that have one way of being written; texts have not."""
+        return {name: column.type for name, column in self.columns.items() if column.type != "text"}
 
     @property
     def names(self) -> frozenset[str]:
