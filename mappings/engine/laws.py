@@ -1,0 +1,269 @@
+"""The laws of a map, checked on made-up messages: what was read is written back, what was written reads the same.
+
+    write(read(m)) == m   on the fields that pairs carry both ways, in canonical form
+    read(write(r)) == r   on the elements that the map makes
+
+A made-up message draws each field from its converter's samples. Any object with the methods of ``random.Random``
+draws: the command line's from a seed, the tests' from Hypothesis, which then shrinks what fails.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from random import Random
+from typing import Any
+
+from mappings.engine.converters import Converter, chain
+from mappings.engine.converters.texts import some_text
+from mappings.engine.model import Condition, Context, Group, Map, Message, Pair, Result, Target, Test, Tree
+from mappings.engine.rows import Row
+from mappings.engine.run import read_all
+from mappings.engine.support import blocks, conditions, pairs
+from mappings.engine.support import text as as_text
+from mappings.engine.write import write
+
+Sampler = Callable[[Random], Any]
+
+_CONTEXT = Context(source="laws", archive=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """A law that does not hold: which, where, and what came out instead."""
+
+    law: str
+    path: str
+    before: Any
+    after: Any
+
+    def __str__(self) -> str:
+        return f"{self.law}: {self.path} was {self.before!r} and comes back as {self.after!r}"
+
+
+@dataclass(slots=True)
+class Fields:
+    """The source fields of a map with what draws a value for each. ``joined``: fields that are drawn together."""
+
+    samplers: dict[str, list[Sampler]] = field(default_factory=dict)
+    joined: list[tuple[tuple[str, ...], Sampler]] = field(default_factory=list)
+    named: set[str] = field(default_factory=set)
+
+
+def fields_of(map_: Map, zone: str = "+08:00") -> Fields:
+    """Find what draws each source field's values: its pairs' converters, conditions, identities."""
+    found = Fields()
+    for target in map_.targets:
+        for pair in pairs(target.fields):
+            if pair.one_way == "write" or pair.sources == ("$row",):
+                continue
+            _of_pair(found, pair, zone)
+        for condition in conditions(target):
+            for test in condition:
+                if test.values and not test.negated and not test.prefix:
+                    _add(found, test.path, _one_of(test.values))
+        for identity in target.identities:
+            for source in identity.values:
+                found.named.add(source)
+    for source in found.named:
+        found.samplers.setdefault(source, [some_text])
+    return found
+
+
+def _of_pair(found: Fields, pair: Pair, zone: str) -> None:
+    converter = chain([use.make(zone) for use in pair.converters]) if pair.converters else None
+    if len(pair.sources) > 1 and converter is not None:
+        found.joined.append((pair.sources, converter.sample))
+        return
+    source = pair.sources[0]
+    if converter is not None and pair.one_way != "read":
+        # What has a two-way converter is drawn from it alone: plain text would not convert.
+        _add(found, source, _fitting(converter))
+    else:
+        found.samplers.setdefault(source, [])
+
+
+def _add(found: Fields, source: str, sampler: Sampler) -> None:
+    found.samplers.setdefault(source, []).append(sampler)
+
+
+def _one_of(values: tuple[str, ...]) -> Sampler:
+    return lambda random: random.choice(values)
+
+
+def _fitting(converter: Converter) -> Sampler:
+    return converter.sample
+
+
+def some_message(map_: Map, random: Random, own: Mapping[str, Sampler] | None = None) -> Message:
+    """Make a message up. ``own``: what draws certain fields, where a format knows better than the converters."""
+    known = fields_of(map_)
+    top = Row("", flat=map_.per == "row")
+    for block in blocks(map_):
+        for parent in [row for row in _walk(top) if row.block == _outer(block, map_)]:
+            for index in range(random.randint(1, 3)):
+                parent.child(block, index)
+    for row in _walk(top):
+        _fill(row, known, random, own or {})
+    for row in list(_walk(top)):
+        _keep_distinct(row, map_)
+    return Message(map_.kind, top.finished(), direction=map_.direction, parameters=top.parameters)
+
+
+def _keep_distinct(row: Row, map_: Map) -> None:
+    """Drop rows that name the same resource as an earlier one: they would be one on the way back."""
+    for block, inner in row.children.items():
+        targets = [target for target in map_.targets if target.each == block and target.by == "update"]
+        seen: set[tuple[str, Any]] = set()
+        kept = []
+        for each in inner:
+            names = {(target.id, _name(target, each)) for target in targets}
+            if not names & seen:
+                kept.append(each)
+                seen |= names
+        inner[:] = kept
+
+
+def _name(target: Target, row: Row) -> tuple[Any, ...] | None:
+    """Return what names a target's resource in a row; None when nothing does."""
+    for identity in target.identities:
+        values = tuple(row.get(source) for source in identity.values)
+        if None not in values:
+            return values
+    return None
+
+
+def _outer(block: str, map_: Map) -> str:
+    """Return the innermost repeated block that holds ``block``."""
+    holders = [other for other in blocks(map_) if block.startswith(f"{other}.")]
+    return max(holders, key=len, default="")
+
+
+def _walk(row: Row) -> Iterator[Row]:
+    yield row
+    for rows in row.children.values():
+        for inner in rows:
+            yield from _walk(inner)
+
+
+def _fill(row: Row, known: Fields, random: Random, own: Mapping[str, Sampler]) -> None:
+    every = {source for sources, _ in known.joined for source in sources} | known.samplers.keys()
+    inner = {block for block in row.children}
+    for sources, sampler in known.joined:
+        if _belongs(sources[0], row, inner):
+            for source, value in zip(sources, sampler(random), strict=True):
+                if value is not None and row.get(source) is None:
+                    row.put(source, value)
+    for source in sorted(every):
+        if not _belongs(source, row, inner) or row.get(source) is not None or source.startswith("$context"):
+            continue
+        if source not in known.named and random.random() < 0.1:
+            continue
+        samplers = known.samplers.get(source, [])
+        if source in own:
+            value = own[source](random)
+        elif samplers:
+            value = random.choice(samplers)(random)
+        else:
+            value = some_text(random)
+        row.put(source, value)
+
+
+def _belongs(source: str, row: Row, inner: set[str]) -> bool:
+    """Tell whether a field is one of the row's own, not of a row inside it or around it."""
+    if any(source.startswith(f"{block}.") for block in inner):
+        return False
+    return not row.block or source.startswith(f"{row.block}.")
+
+
+def broken(map_: Map, message: Message, context: Context = _CONTEXT) -> list[Broken]:
+    """Check both laws on a message; an empty list when they hold."""
+    first = read_all(map_, (message,), context)
+    written = write(map_, first.bundle, context)
+    if len(written.messages) != 1:
+        return [Broken("write(read(m)) = m", map_.kind, "one message", f"{len(written.messages)} messages")]
+    native = written.messages[0]
+    found = [
+        Broken("write(read(m)) = m", path, before, after)
+        for path, before, after in _differences(map_, message, native, first)
+    ]
+    second = read_all(map_, (replace(message, tree=native.tree, parameters=native.parameters),), context)
+    before, after = _resources(first), _resources(second)
+    found += [
+        Broken("read(write(r)) = r", f"{key}", before.get(key), after.get(key))
+        for key in sorted(before.keys() | after.keys())
+        if before.get(key) != after.get(key)
+    ]
+    return found
+
+
+def _resources(result: Result) -> dict[str, Tree]:
+    return {entry["fullUrl"]: entry["resource"] for entry in result.bundle["entry"]}
+
+
+def _differences(
+    map_: Map, before: Message, after: Message, result: Result
+) -> Iterator[tuple[str, Any, Any]]:
+    """Yield the carried fields whose canonical value is another one after the round trip."""
+    lost = {left.path for left in result.unmapped} | set(map_.ignored)
+    one_way = {
+        source
+        for target in map_.targets
+        for pair in pairs(target.fields)
+        if pair.one_way == "read"
+        for source in pair.sources
+    } - two_way(map_)
+    defaults = _defaults(map_)
+    left, right = dict(leaves(before)), dict(leaves(after))
+    for path in sorted(left.keys() | right.keys()):
+        general = _general(path)
+        if general in lost or general in one_way or general.startswith("$context"):
+            continue
+        one, other = left.get(path), right.get(path)
+        if as_text(one) != as_text(other) and not (one is None and other == defaults.get(general)):
+            yield path, one, other
+
+
+def two_way(map_: Map) -> set[str]:
+    """Return the source fields that some pair or identity carries both ways."""
+    found = {
+        source for target in map_.targets for identity in target.identities for source in identity.values
+    }
+    for target in map_.targets:
+        found |= {source for pair in pairs(target.fields) if not pair.one_way for source in pair.sources}
+    return found
+
+
+def _defaults(map_: Map) -> dict[str, str]:
+    return {
+        pair.sources[0]: pair.default
+        for target in map_.targets
+        for pair in pairs(target.fields)
+        if pair.default is not None
+    }
+
+
+def leaves(message: Message) -> Iterator[tuple[str, Any]]:
+    """Yield (path with row numbers, value) of every field that has a value, parameters too."""
+    yield from _leaves(message.tree, "")
+    for name, value in message.parameters.items():
+        yield f"$parameters.{name}", value
+
+
+def _leaves(tree: Any, path: str) -> Iterator[tuple[str, Any]]:
+    if isinstance(tree, dict):
+        for name, value in tree.items():
+            yield from _leaves(value, f"{path}.{name}" if path else name)
+    elif isinstance(tree, list):
+        for index, value in enumerate(tree):
+            yield from _leaves(value, f"{path}[{index}]")
+    elif as_text(tree) is not None:
+        yield path, tree
+
+
+def _general(path: str) -> str:
+    """Return a path without its row numbers."""
+    return "".join(part.partition("]")[2] if index else part for index, part in enumerate(path.split("[")))
+
+
+__all__ = ["Broken", "Condition", "Group", "Test", "broken", "fields_of", "leaves", "some_message", "two_way"]
