@@ -2,26 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import cache
 from importlib import import_module
+from pathlib import Path
 
-from mappings.engine.model import Format, Issue, Refused
+from mappings.engine.format import MapFormat
+from mappings.engine.model import Issue, Refused
 
 FORMATS = {
     "nhsa": "mappings.nhsa.format",
     "junwei": "mappings.his.format",
     "hsa": "mappings.his.format",
-    "table": "mappings.table",
 }
 """Format name → the module whose ``make(name)`` makes it."""
 
+USER = "table"
+"""The format of a user's own tables, which needs the folder of the maps."""
+
+
+def names() -> list[str]:
+    """List the names of all formats."""
+    return sorted([*FORMATS, USER])
+
 
 @cache
-def get(name: str) -> Format:
-    """Return a format by name; Refused when there is none of that name."""
-    if name not in FORMATS:
-        sentence = f"There is no format '{name}' (formats: {', '.join(sorted(FORMATS))})."
-        raise Refused(Issue("fatal", "not-found", "format", sentence))
-    make: Callable[[str], Format] = import_module(FORMATS[name]).make
-    return make(name)
+def get(name: str, folder: Path | None = None) -> MapFormat:
+    """Return a format by name; ``folder``: of the user's maps. Refused when there is none of that name."""
+    if name == USER and folder is None:
+        raise _refused("The format 'table' needs the folder of your maps: --maps DIR.")
+    if name not in FORMATS and name != USER:
+        raise _refused(f"There is no format '{name}' (formats: {', '.join(names())}).")
+    made = (
+        import_module("mappings.table").make(folder)
+        if name == USER
+        else import_module(FORMATS[name]).make(name)
+    )
+    assert isinstance(made, MapFormat)
+    return made
+
+
+def _refused(sentence: str) -> Refused:
+    return Refused(Issue("fatal", "not-found", "format", sentence))

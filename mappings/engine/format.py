@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import BinaryIO
 
 from mappings.engine import overlay, schema
 from mappings.engine.codes import Tables
@@ -43,6 +44,18 @@ class MapFormat:
             return {}
         found = [overlay.load(file) for file in sorted(self.overlay_folder.glob("*.yaml"))]
         return {str(spot.value["overlay"].value): spot for spot in found if isinstance(spot.value, dict)}
+
+    def split(self, source: BinaryIO | bytes, options: Mapping[str, str]) -> Iterator[Message | Issue]:
+        """Yield the messages of a file; see ``model.Format.split``."""
+        raise NotImplementedError
+
+    def join(self, messages: Sequence[Message], options: Mapping[str, str]) -> bytes:
+        """Write messages of one kind as one file; see ``model.Format.join``."""
+        raise NotImplementedError
+
+    def ordered(self, files: Sequence[Path]) -> Sequence[Path]:
+        """Return files in the order in which they are to be loaded: what others refer to comes first."""
+        return sorted(files)
 
     def fields(self, map_: Map) -> Sequence[str] | None:  # noqa: ARG002 - for subclasses that know
         """List the source paths that the format's definition knows for a map; None when it has none."""

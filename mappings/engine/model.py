@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Protocol
 
 if TYPE_CHECKING:
     from mappings.engine.codes import Tables
@@ -215,7 +215,10 @@ class Target:
 # eq=False: a map is itself, so that what was compiled for it is found by identity.
 @dataclass(frozen=True, eq=False, slots=True)
 class Map:
-    """A checked map file. ``per``: a Bundle holds one "message", or many "row"s of a table."""
+    """A checked map file. ``per``: a Bundle holds one "message", or many "row"s of a table.
+
+    ``columns``: of a table that no format defines, its columns in the order in which they are written.
+    """
 
     name: str
     format: str
@@ -226,6 +229,7 @@ class Map:
     version: str = ""
     per: Literal["message", "row"] = "message"
     ignored: Mapping[str, str] = field(default_factory=dict)
+    columns: tuple[str, ...] = ()
     tables: Tables | None = None
     systems: Systems | None = None
     archive: bool = True
@@ -257,26 +261,3 @@ class Format(Protocol):
 
     def check(self, message: Message) -> Iterable[Issue]:
         """Return what breaks a rule of the format (sums that do not add up); the message is converted anyway."""
-
-
-class Extract(Protocol):
-    """One table of an extract, which can be read from the beginning or from a position."""
-
-    @property
-    def name(self) -> str:
-        """The extract's name, for reports."""
-
-    @property
-    def table(self) -> str:
-        """The table whose rows it holds."""
-
-    def rows(self, after: str | None = None) -> Iterator[Any]:
-        """Yield Messages and Issues, each with a ``position`` whose ``text`` goes on after it."""
-
-
-@runtime_checkable
-class TableFormat(Format, Protocol):
-    """A format of tables: files are opened by their path, one file may hold several tables, reading resumes."""
-
-    def open(self, source: str, options: Mapping[str, str]) -> Sequence[Extract]:
-        """Return the extracts of a file, a folder or a database URL, in the order in which they are to be loaded."""

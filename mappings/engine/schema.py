@@ -20,7 +20,7 @@ from mappings.engine.yamltree import Spot, read
 
 _MAP_KEYS = {
     "map", "format", "kind", "direction", "title", "version", "per", "systems", "extensions", "codes",
-    "resources", "ignore", "archive", "note",
+    "resources", "ignore", "archive", "columns", "note",
 }  # fmt: skip
 _TARGET_KEYS = {"id", "type", "by", "for-each", "anchor", "when", "identity", "constants", "fields", "note"}
 _BY: tuple[By, ...] = ("update", "create", "refer", "logical")
@@ -78,6 +78,7 @@ class _Builder:
             version=text(top.get("version"), problems) if "version" in top else "",
             per=per,
             ignored=self._reasons(top.get("ignore")),
+            columns=mixed(top.get("columns"), problems),
             tables=self.tables,
             systems=self.systems,
             archive=flag(top.get("archive"), problems, default=True),

@@ -1,0 +1,56 @@
+"""Tables that no format defines: a user's own maps for CSV, TSV and Excel files, without any Python.
+
+A map of ``format: table`` names a file by its ``kind`` (the file's name without its ending) or, when the folder
+holds one map alone, takes any file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+from mappings.engine.common import common_tables
+from mappings.engine.format import MapFormat
+from mappings.engine.laws import two_way
+from mappings.engine.model import Issue, Map, Refused
+from mappings.engine.support import consumers
+from mappings.his.format import TableFormat
+from mappings.his.rows import Source
+from mappings.his.tables import Column, Table
+
+
+class UserTables(TableFormat):
+    """The tables that the maps of a folder describe."""
+
+    def __init__(self, folder: Path) -> None:
+        MapFormat.__init__(self, "table", folder, common_tables(), folder / "overlays")
+        self.schema: Mapping[str, Table] = {map_.kind: _table(map_) for map_ in self.maps()}
+        if not self.schema:
+            sentence = "The folder holds no map (*.yaml); 'fhir-map new FILE' makes one of a sample."
+            raise Refused(Issue("fatal", "not-found", folder.name, sentence))
+
+    def sources(self, source: BinaryIO | bytes, options: Mapping[str, str]) -> list[Source]:
+        """Return the tables of a file; a folder's only map takes a file of any name."""
+        if "table" not in options and len(self.schema) == 1:
+            options = {**options, "table": next(iter(self.schema))}
+        return super().sources(source, options)
+
+
+def columns_of(map_: Map) -> tuple[str, ...]:
+    """List a map's columns: those that it lists, else those that it carries or ignores, in its order."""
+    named = dict.fromkeys((*consumers(map_), *two_way(map_), *map_.ignored))
+    return map_.columns or tuple(name for name in named if not name.startswith("$"))
+
+
+def _table(map_: Map) -> Table:
+    if map_.per != "row":
+        raise Refused(Issue("fatal", "invalid", map_.file, "A map of format: table says 'per: row'."))
+    columns = {name: Column(name, "text", 0, 0, name) for name in columns_of(map_)}
+    key: Sequence[str] = map_.targets[0].identities[0].values
+    return Table("table", map_.kind, map_.title, tuple(key), columns)
+
+
+def make(folder: Path) -> UserTables:
+    """Return the format of a folder of maps."""
+    return UserTables(folder)
