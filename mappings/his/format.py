@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
-from importlib.resources import as_file, files
+from functools import cache, lru_cache
 from io import BytesIO
+from pathlib import Path
 from typing import BinaryIO
 
 from mappings.engine.codes import Tables, table_of
 from mappings.engine.common import common_tables
+from mappings.engine.format import MapFormat
 from mappings.engine.model import Condition, Issue, Map, Message, Target
-from mappings.engine.schema import load
 from mappings.engine.yamltree import read
 from mappings.his.opening import Options, open_place
 from mappings.his.places import Stream
@@ -21,60 +20,42 @@ from mappings.his.tables import Table, schema
 from mappings.his.writing import write_text, write_workbook
 
 
-@dataclass
-class TableFormat:
-    """A schema of tables. ``name``: "junwei" or "hsa"."""
+class TableFormat(MapFormat):
+    """A schema of tables: "junwei" or "hsa"."""
 
-    name: str
-
-    @cached_property
-    def tables(self) -> Mapping[str, Table]:
-        """Return the schema's tables by name, in loading order."""
-        return schema(self.name)
-
-    @cached_property
-    def codes(self) -> Tables:
-        """Return the schema's code tables and the common ones."""
-        text = (files("mappings.his") / "codes" / f"{self.name}.yaml").read_text(encoding="utf-8")
-        own = {name: table_of(name, data) for name, data in read(text, f"{self.name}.yaml").texts.items()}
-        return common_tables().with_own(own)
-
-    @cached_property
-    def _maps(self) -> Mapping[str, tuple[Map, ...]]:
-        """Return table → its maps; of several, the first whose rows a row is (``_is_of``) reads it."""
-        found: dict[str, list[Map]] = {name: [] for name in self.tables}
-        folder = files("mappings.his") / "maps" / self.name
-        for entry in sorted(folder.iterdir(), key=lambda entry: entry.name):
-            if entry.name.endswith(".yaml"):
-                with as_file(entry) as path:
-                    map_ = load(path, self.codes)
-                found[map_.kind].append(map_)
-        return {name: tuple(maps) for name, maps in found.items()}
-
-    def maps(self, overlays: Sequence[str] = ()) -> Sequence[Map]:
-        """List the maps in the loading order of their tables."""
-        self._refuse(overlays)
-        return [map_ for maps in self._maps.values() for map_ in maps]
+    def __init__(self, name: str) -> None:
+        folder = Path(__file__).parent
+        super().__init__(name, folder / "maps" / name, _codes(folder / "codes" / f"{name}.yaml"))
+        self.schema: Mapping[str, Table] = schema(name)
 
     def map_for(self, message: Message, overlays: Sequence[str] = ()) -> Map | None:
-        """Return the map that reads a row; None when its table has none, or none takes such a row."""
-        self._refuse(overlays)
-        maps = self._maps.get(message.kind, ())
-        return next((map_ for map_ in maps if _is_of(message, anchor(map_))), None)
+        """Return the map that reads a row; None when its table has none.
 
-    def _refuse(self, overlays: Sequence[str]) -> None:
-        if overlays:
-            raise refused(self.name, "The schemas of hospital tables have no overlays.", "not-supported")
+        A table with several kinds of rows has a map for each, told apart by the condition of its anchor; a row
+        that fits none of them goes to the last, which then says what it lacks.
+        """
+        maps = self._by_table(tuple(overlays)).get(message.kind, ())
+        for map_ in maps[:-1]:
+            if holds(anchor(map_).when, message.tree):
+                return map_
+        return maps[-1] if maps else None
+
+    @lru_cache(maxsize=16)  # noqa: B019 - a format lives as long as the program
+    def _by_table(self, overlays: tuple[str, ...]) -> Mapping[str, tuple[Map, ...]]:
+        found: dict[str, list[Map]] = {}
+        for map_ in self.maps(overlays):
+            found.setdefault(map_.kind, []).append(map_)
+        return {name: tuple(maps) for name, maps in found.items()}
 
     def fields(self, map_: Map) -> Sequence[str]:
         """List the columns of a map's table."""
-        return list(self.tables[map_.kind].columns)
+        return list(self.schema[map_.kind].columns)
 
     def split(self, source: BinaryIO | bytes, options: Mapping[str, str]) -> Iterator[Message | Issue]:
         """Yield the rows of an extract; see Format.split.
 
-        ``options``: where (the file's name, whose ending says what it is), table, encoding, delimiter, columns
-        (separated by commas), sheet, after (the position of an earlier run).
+        ``options``: where (the file's name, whose ending says what it is), table, encoding, delimiter, sheet,
+        columns (separated by commas), after (the position of an earlier run).
         """
         for table in self.sources(source, options):
             yield from table.rows(options.get("after"))
@@ -92,7 +73,7 @@ class TableFormat:
             tuple(column.strip() for column in columns.split(",")) if columns else None,
             options.get("sheet"),
         )
-        return open_place(place, self.tables, asked)
+        return open_place(place, self.schema, asked)
 
     def join(self, messages: Sequence[Message], options: Mapping[str, str]) -> bytes:
         """Write rows of one table as a file; see Format.join.
@@ -102,7 +83,7 @@ class TableFormat:
         kinds = sorted({message.kind for message in messages})
         if len(kinds) != 1:
             raise refused(self.name, f"One file holds one table's rows, not those of {len(kinds)}.")
-        table = self.tables[kinds[0]]
+        table = self.schema[kinds[0]]
         rows = [message.tree for message in messages]
         if options.get("as") == "workbook":
             return write_workbook(rows, table)
@@ -115,23 +96,28 @@ def anchor(map_: Map) -> Target:
     return next((target for target in map_.targets if target.anchor), map_.targets[0])
 
 
-def _is_of(message: Message, target: Target) -> bool:
-    return _holds(target.when, message.tree)
-
-
-def _holds(condition: Condition, tree: Mapping[str, str]) -> bool:
+def holds(condition: Condition, tree: Mapping[str, str]) -> bool:
+    """Tell whether a condition of a map holds for a row."""
     for test in condition:
         value = tree.get(test.path)
         if test.values is None:
-            holds = value is not None
+            is_met = value is not None
         elif test.prefix:
-            holds = value is not None and value.startswith(test.values)
+            is_met = value is not None and value.startswith(test.values)
         else:
-            holds = value in test.values
-        if holds == test.negated:
+            is_met = value in test.values
+        if is_met == test.negated:
             return False
     return True
 
 
-JUNWEI = TableFormat("junwei")
-HSA = TableFormat("hsa")
+def _codes(file: Path) -> Tables:
+    """Return a schema's code tables and the common ones."""
+    own = read(file.read_text(encoding="utf-8"), file.name).texts
+    return common_tables().with_own({name: table_of(name, data) for name, data in own.items()})
+
+
+@cache
+def make(name: str) -> TableFormat:
+    """Return the format of a schema."""
+    return TableFormat(name)
