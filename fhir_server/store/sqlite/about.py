@@ -16,7 +16,7 @@ from fhir_server.faults import Fault, Kind
 from fhir_server.search.predicate import About, All, Predicate, all_of
 from fhir_server.search.values import Values
 from fhir_server.store.sqlite.classes import digest_of
-from fhir_server.store.sqlite.fragment import FALSE, Conjunct, Cost, Sql, all_true, any_true
+from fhir_server.store.sqlite.fragment import FALSE, Conjunct, Cost, Exists, Sql, all_true, any_true, bare
 
 NOBODY: Final = 0
 SEVERAL: Final = 1
@@ -74,14 +74,14 @@ def about(
         a, s, c = next(names), next(names), next(names)
         passed = [all_true([each.test(sk) for each in rest]) for rest in rests]
         cases = [(code, any_true([passed[i] for i in some])) for code, some in verdicts.codes.items()]
-        when = " ".join(f"WHEN x'{code.hex()}' THEN {condition.text}" for code, condition in cases)
-        return Sql(
+        when = " ".join(f"WHEN x'{code.hex()}' THEN {bare(condition)}" for code, condition in cases)
+        return Exists(
             f"EXISTS (SELECT 1 FROM head {a}"
             f" LEFT JOIN subject {s} ON {s}.sk=CASE {a}.pat WHEN {SEVERAL} THEN {a}.sk END"
             f" LEFT JOIN patient_class {c} ON {c}.k=coalesce({s}.k, {a}.pat)"
             f" AND {c}.since<=(SELECT moment()) AND {c}.until>(SELECT moment())"
-            f" WHERE {a}.sk={sk} AND {a}.pat!={NOBODY}"
-            f" AND CASE {verdicts.at(f'coalesce({c}.number, 0)')} {when} ELSE 0 END)",
+            f" WHERE CASE {verdicts.at(f'coalesce({c}.number, 0)')} {when} END"
+            f" AND {a}.sk={sk} AND {a}.pat!={NOBODY})",
             (verdicts.table, *(arg for _, condition in cases for arg in condition.args)),
         )
 

@@ -22,7 +22,7 @@ from fhir_server.search.predicate import (
     StringStarts,
     Where,
 )
-from fhir_server.store.sqlite.fragment import Conjunct, Cost, Sql
+from fhir_server.store.sqlite.fragment import Conjunct, Cost, Exists, Sql, where
 from fhir_server.store.sqlite.kit import NOWHERE
 from fhir_server.store.sqlite.names import Lookup
 from fhir_server.store.sqlite.schema import LIVE, type_range
@@ -65,11 +65,13 @@ def chain(compiler: Compiles, type_: str, link: Chain) -> Conjunct:
     def test(sk: str) -> Sql:
         o, i, h = next(aliases), next(aliases), next(aliases)
         reached = compiler.test(to, link.inner, f"{i}.sk")
-        return Sql(
+        here = Sql(f"{o}.sk={sk} AND {o}.p=? AND {i}.sk>=? AND {i}.sk<?", (p, *type_range(number)))
+        # What nests deepest stands first, where the parser has the least open before it.
+        both = where((reached, here))
+        return Exists(
             f"EXISTS (SELECT 1 FROM own {o} CROSS JOIN ids {i} ON {i}.h={o}.a CROSS JOIN head {h}"
-            f" ON {h}.sk={i}.sk AND {h}.state={LIVE} WHERE {o}.sk={sk} AND {o}.p=? AND {i}.sk>=? AND"
-            f" {i}.sk<? AND {reached.text})",
-            (p, *type_range(number), *reached.args),
+            f" ON {h}.sk={i}.sk AND {h}.state={LIVE} WHERE {both.text})",
+            both.args,
         )
 
     return Conjunct(
@@ -103,11 +105,11 @@ def has(compiler: Compiles, type_: str, link: Has) -> Conjunct:
 
     def test(sk: str) -> Sql:
         h, r = next(aliases), next(aliases)
-        referring = compiler.test(by, link.inner, f"{r}.sk")
-        return Sql(
+        both = where((compiler.test(by, link.inner, f"{r}.sk"), Sql(f"{h}.sk={sk}")))
+        return Exists(
             f"EXISTS (SELECT 1 FROM head {h} CROSS JOIN ref {r} ON {r}.p=? AND {r}.k={h}.h"
-            f" WHERE {h}.sk={sk} AND {referring.text})",
-            (p, *referring.args),
+            f" WHERE {both.text})",
+            (p, *both.args),
         )
 
     return Conjunct(

@@ -126,6 +126,8 @@ class Classing:
                 raise Fault(
                     Kind.CONFLICT, "This id cannot be used in this store; choose another one.", "Resource.id"
                 )
+            for part in each.slices:
+                self._known(part.rule)
 
     def write(self, reclasses: Iterable[Reclass]) -> None:
         """Write what :meth:`check` has passed."""
@@ -138,21 +140,26 @@ class Classing:
             rows = [(k, part.start, part.end, self._number(part.rule)) for part in each.slices]
             self._connection.executemany("INSERT INTO patient_class VALUES(?, ?, ?, ?)", rows)
 
+    def _known(self, rule: bytes) -> int | None:
+        """Return the number of a rule; None when it is new."""
+        statement = "SELECT number, payload FROM policy_class WHERE digest=?"
+        found = self._connection.execute(statement, (self._blind.rule(rule),)).fetchone()
+        if found is None:
+            return None
+        if _rule(self._envelope, *found) != rule:
+            raise Fault(Kind.EXCEPTION, "This consent cannot be kept in this store; word it otherwise.")
+        return int(found[0])
+
     def _number(self, rule: bytes) -> int:
         """Return the number of a rule, giving it one when it is new."""
-        digest = self._blind.rule(rule)
-        statement = "SELECT number, payload FROM policy_class WHERE digest=?"
-        found = self._connection.execute(statement, (digest,)).fetchone()
-        if found is not None:
-            if _rule(self._envelope, *found) != rule:
-                raise Fault(Kind.EXCEPTION, "This consent cannot be kept in this store; word it otherwise.")
-            return int(found[0])
-        number = (
-            1 + self._connection.execute("SELECT coalesce(max(number), 0) FROM policy_class").fetchone()[0]
-        )
-        payload = self._envelope.seal(_RULE, number, 0, rule)
-        self._connection.execute("INSERT INTO policy_class VALUES(?, ?, ?)", (number, digest, payload))
-        return int(number)
+        known = self._known(rule)
+        if known is not None:
+            return known
+        greatest = self._connection.execute("SELECT coalesce(max(number), 0) FROM policy_class").fetchone()[0]
+        number = int(greatest) + 1
+        row = (number, self._blind.rule(rule), self._envelope.seal(_RULE, number, 0, rule))
+        self._connection.execute("INSERT INTO policy_class VALUES(?, ?, ?)", row)
+        return number
 
 
 def _check_slices(slices: Sequence[Slice]) -> None:

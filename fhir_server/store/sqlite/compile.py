@@ -38,7 +38,16 @@ from fhir_server.search.predicate import (
 from fhir_server.store.sqlite.about import Branch, about, refuse_unprepared
 from fhir_server.store.sqlite.about import branches as branches_of
 from fhir_server.store.sqlite.chains import chain, has, is_dear
-from fhir_server.store.sqlite.fragment import Conjunct, Cost, Sql, all_true, any_true, union_all
+from fhir_server.store.sqlite.fragment import (
+    Conjunct,
+    Cost,
+    Sql,
+    all_true,
+    any_true,
+    negated,
+    union_all,
+    where,
+)
 from fhir_server.store.sqlite.functions import judge_of
 from fhir_server.store.sqlite.kit import EMPTY, NOWHERE, Field, Kit
 from fhir_server.store.sqlite.leaves import leaf, not_compiled, spans, word
@@ -103,7 +112,7 @@ class Compiler:
         base = driven.driver.rows() if driven.driver and driven.driver.rows else self.listing(type_)
         if not driven.tests:
             return base
-        tests = all_true([conjunct.test(f"{alias}.sk") for conjunct in driven.tests])
+        tests = where([conjunct.test(f"{alias}.sk") for conjunct in driven.tests])
         return Sql(f"SELECT {alias}.sk FROM ({base.text}) {alias} WHERE {tests.text}", base.args + tests.args)
 
     def passing(self, tests: Sequence[Conjunct], sk: str) -> Sql:
@@ -241,7 +250,7 @@ class Compiler:
             case AnyOf(items):
                 return self._any(type_, items)
             case Not(inner):
-                return Conjunct(lambda sk: _negated(self.test(type_, inner, sk)), label="not", cost=Cost.SET)
+                return Conjunct(lambda sk: negated(self.test(type_, inner, sk)), label="not", cost=Cost.SET)
             case Everything() | All():
                 return Conjunct(
                     lambda sk: self.test(type_, item, sk), lambda: self.rows(type_, item), label="all"
@@ -319,7 +328,3 @@ def _joined(items: Sequence[Predicate]) -> list[Predicate]:
 
 def _cheapest_first(conjuncts: Sequence[Conjunct]) -> tuple[Conjunct, ...]:
     return tuple(sorted(conjuncts, key=lambda conjunct: conjunct.cost))
-
-
-def _negated(condition: Sql) -> Sql:
-    return Sql(f"NOT ({condition.text})", condition.args)

@@ -12,6 +12,8 @@ from fhir_server.search.predicate import Predicate
 _UNION_WIDTH = 100
 """SQLite joins at most 500 SELECTs in one compound and nests expressions at most 1000 deep."""
 
+_OPERANDS = 16
+
 
 class Sql(NamedTuple):
     """A text with ``?`` and the values for them. Text never holds a value that came from a caller."""
@@ -20,27 +22,69 @@ class Sql(NamedTuple):
     args: tuple[Any, ...] = ()
 
 
+class _Joined(Sql):
+    """Conditions joined by one word, in parentheses."""
+
+    __slots__ = ()
+
+
+class _And(_Joined):
+    __slots__ = ()
+
+
+class Exists(Sql):
+    """A condition that is one EXISTS and nothing more, so that NOT needs no parentheses around it."""
+
+    __slots__ = ()
+
+
 TRUE = Sql("1")
 FALSE = Sql("0")
 
 
 def all_true(parts: Sequence[Sql]) -> Sql:
     """Join conditions by AND; none: true."""
-    return _tree(parts, " AND ") if parts else TRUE
+    return _join(parts, " AND ", _And, _And) if parts else TRUE
 
 
 def any_true(parts: Sequence[Sql]) -> Sql:
     """Join conditions by OR; none: false."""
-    return _tree(parts, " OR ") if parts else FALSE
+    return _join(parts, " OR ", _Joined, _Joined) if parts else FALSE
 
 
-def _tree(parts: Sequence[Sql], word: str) -> Sql:
-    """Join as a balanced tree, so that thousands of parts do not nest deeper than SQLite allows."""
+def where(parts: Sequence[Sql]) -> Sql:
+    """Join conditions by AND for a WHERE that holds nothing else."""
+    joined = all_true(parts)
+    return Sql(bare(joined), joined.args)
+
+
+def negated(condition: Sql) -> Sql:
+    """Turn a condition into its opposite."""
+    enclosed = isinstance(condition, _Joined | Exists)
+    return Sql(f"NOT {condition.text}" if enclosed else f"NOT ({condition.text})", condition.args)
+
+
+def bare(condition: Sql) -> str:
+    """Return the text of a condition for a place where it stands alone, without needless parentheses."""
+    return condition.text[1:-1] if isinstance(condition, _Joined) else condition.text
+
+
+def _join(parts: Sequence[Sql], word: str, kind: type[_Joined], alike: type[_Joined]) -> Sql:
+    """Join with as few parentheses as can be: SQLite's parser holds a hundred open ones and no more.
+
+    ``alike``: parts that need none. Long lists become a tree, for expressions may not nest deep either.
+    """
+    while len(parts) > 1:
+        groups = [parts[i : i + _OPERANDS] for i in range(0, len(parts), _OPERANDS)]
+        parts = [_joined(group, word, kind, alike) for group in groups]
+    return parts[0]
+
+
+def _joined(parts: Sequence[Sql], word: str, kind: type[_Joined], alike: type[_Joined]) -> Sql:
     if len(parts) == 1:
         return parts[0]
-    middle = len(parts) // 2
-    left, right = _tree(parts[:middle], word), _tree(parts[middle:], word)
-    return Sql(f"({left.text}{word}{right.text})", left.args + right.args)
+    texts = [bare(part) if isinstance(part, alike) else part.text for part in parts]
+    return kind(f"({word.join(texts)})", _args(parts))
 
 
 def union_all(parts: Sequence[Sql]) -> Sql:

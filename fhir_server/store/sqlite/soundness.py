@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from fhir_server.faults import Fault
+from fhir_server.search.values import Values
+from fhir_server.store.sqlite.about import patient_of
 from fhir_server.store.sqlite.batch import Tools
 from fhir_server.store.sqlite.names import Names, Text, Unallotted
 from fhir_server.store.sqlite.records import id_of
@@ -22,6 +24,13 @@ from fhir_server.store.sqlite.schema import LIVE
 _BUCKET_BITS: Final = 8
 _MOST_FINDINGS: Final = 100
 _MASK: Final = 2**64 - 1
+
+_PATIENT: Final = "patient"
+_SELECTS: Final = {
+    **{table: f"SELECT * FROM {table}" for table in COLUMNS},
+    _PATIENT: f"SELECT sk, pat FROM head WHERE pat IS NOT NULL AND state={LIVE}",
+}
+"""What is compared: the index tables, and the column that says which patient a resource is about."""
 
 _Bucket = tuple[str, int]
 
@@ -41,8 +50,8 @@ class _Inspection:
         sums: dict[_Bucket, int] = defaultdict(int)
         for table, row in self._expected():
             _add(sums, table, row, 1)
-        for table in COLUMNS:
-            for row in self.connection.execute(f"SELECT * FROM {table}"):
+        for table, select in _SELECTS.items():
+            for row in self.connection.execute(select):
                 _add(sums, table, row, -1)
         self._explain({bucket for bucket, total in sums.items() if total})
         return self.findings[:_MOST_FINDINGS]
@@ -61,6 +70,8 @@ class _Inspection:
             " WHERE n.sk=h.sk)",
             "{} versions belong to no resource.": "SELECT count(*) FROM version v LEFT JOIN head h"
             " ON h.sk=v.sk WHERE h.sk IS NULL OR v.ver>h.ver",
+            "Of {} resources it is not known whom they are about: run fhir-server reindex.": "SELECT count(*)"
+            " FROM head WHERE pat IS NULL",
         }
         for sentence, question in questions.items():
             number = self.connection.execute(question).fetchone()[0]
@@ -70,10 +81,10 @@ class _Inspection:
     def _expected(self, buckets: set[int] | None = None) -> Iterator[tuple[str, Row]]:
         """Open every version and yield the index rows that the current ones should have."""
         rows = self.connection.execute(
-            "SELECT v.sk, h.h, v.ver, v.payload, h.rk=v.rk, h.state"
+            "SELECT v.sk, h.h, v.ver, v.payload, h.rk=v.rk, h.state, h.pat IS NOT NULL"
             " FROM version v CROSS JOIN head h ON h.sk=v.sk"
         )
-        for sk, digest, version, payload, is_current, state in rows:
+        for sk, digest, version, payload, is_current, state, has_patient in rows:
             if buckets is not None and sk >> _BUCKET_BITS not in buckets:
                 continue
             type_ = self.names.type_name(self.connection, sk)
@@ -86,10 +97,12 @@ class _Inspection:
                     self.findings.append(f"Version {version} of a {type_} (number {sk}) cannot be opened.")
                 continue
             if is_current and state == LIVE:
-                yield from self._rows(type_, body, sk)
+                values = self.tools.extractor(type_, body)
+                if has_patient:
+                    yield _PATIENT, (sk, patient_of(values, self.tools.blind))
+                yield from self._rows(type_, values, sk)
 
-    def _rows(self, type_: str, body: bytes, sk: int) -> Iterator[tuple[str, Row]]:
-        values = self.tools.extractor(type_, body)
+    def _rows(self, type_: str, values: Values, sk: int) -> Iterator[tuple[str, Row]]:
         try:
             timed = self.tools.is_timed(type_)
             rows = rows_of(values, self.names.params(type_), self.tools.blind, timed=timed)
@@ -116,8 +129,8 @@ class _Inspection:
         balance: Counter[tuple[str, Row]] = Counter()
         for table, row in self._expected(numbers):
             balance[table, row] += 1
-        for table in COLUMNS:
-            for row in self.connection.execute(f"SELECT * FROM {table}"):
+        for table, select in _SELECTS.items():
+            for row in self.connection.execute(select):
                 if _sk(table, row) >> _BUCKET_BITS in numbers:
                     balance[table, row] -= 1
         faulty = Counter((table, _sk(table, row), left > 0) for (table, row), left in balance.items() if left)
@@ -127,7 +140,7 @@ class _Inspection:
 
 
 def _sk(table: str, row: Row) -> int:
-    sk: int = row[COLUMNS[table].index("sk")]
+    sk: int = row[0 if table == _PATIENT else COLUMNS[table].index("sk")]
     return sk
 
 

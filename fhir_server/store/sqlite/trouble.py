@@ -35,6 +35,11 @@ def primary_code(error: sqlite3.Error) -> int:
 
 def unavailable(error: sqlite3.Error) -> Fault:
     """Turn an engine error into the fault that says what to do."""
+    if "stack overflow" in str(error) or "Expression tree is too large" in str(error):
+        return Fault(
+            Kind.TOO_COSTLY,
+            "The search, together with what limits you, is nested too deeply. Use fewer chained parameters.",
+        )
     sentence = _SENTENCES.get(primary_code(error))
     if sentence is None:
         return Fault(Kind.EXCEPTION, "The store could not carry out the request. Nothing was stored.")

@@ -16,6 +16,7 @@ import pytest
 from fhir_server.faults import Fault, Kind
 from fhir_server.search.predicate import TokenIs, Where
 from fhir_server.search.query import Query, Sort
+from fhir_server.store.api import Reclass, Slice
 from fhir_server.store.sqlite import reader
 from fhir_server.store.sqlite.store import FILE
 from tests.contract.store_world import ALL, change, open_sqlite, put
@@ -179,13 +180,24 @@ DAMAGE = {
     "an id lost": "DELETE FROM ids",
     "a head lost": "DELETE FROM head",
     "history lost": "DELETE FROM history",
+    "a patient mistaken": "UPDATE head SET pat=pat+1",
+    "a patient forgotten": "UPDATE head SET pat=NULL",
+    "one of several patients lost": "DELETE FROM subject WHERE k=(SELECT max(k) FROM subject)",
+    "a rule lost": "DELETE FROM policy_class",
+    "a rule altered": "UPDATE policy_class SET payload=substr(payload, 1, 30)",
+    "a rule under another digest": "UPDATE policy_class SET digest=digest+1",
+    "a standing lost": "DELETE FROM standing",
+    "a standing altered": "UPDATE standing SET ver=ver+1",
+    "a time twice": "INSERT INTO patient_class SELECT k, since+1, until, number FROM patient_class",
+    "a time turned round": "UPDATE patient_class SET since=until, until=since",
 }
 
 
 @pytest.mark.parametrize("statement", DAMAGE.values(), ids=DAMAGE.keys())
 async def test_check_finds(store: Any, tmp_path: Path, statement: str) -> None:
     await put(store, change("Patient", "p2", tokens=[["code", "s", "a"]]))
-    await put(store, change("Patient", "p2", 2, tokens=[["code", "s", "a"]]))
+    await put(store, change("Patient", "p2", 2, tokens=[["code", "s", "a"]], patients=["p2", "p3"]))
+    await store.commit([], (), [Reclass("p2", 0, (Slice(0, 9, b"kept"),))])
     assert await store.check() == []
     connection = sqlite3.connect(file_of(tmp_path), isolation_level=None)
     connection.execute(statement)
