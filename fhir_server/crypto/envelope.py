@@ -14,8 +14,10 @@ import hashlib
 import os
 import struct
 import threading
+from collections.abc import Callable, Sequence
 from functools import cache
 from importlib.resources import files
+from typing import NamedTuple
 
 import zstandard
 
@@ -26,7 +28,9 @@ HEADER = struct.Struct(">BH")
 _BOUND = struct.Struct(">qQ")
 _BODY_AT = HEADER.size + NONCE_BYTES
 _LEVEL = 3
-_NEWEST = 1
+_BUILT_IN = 1
+FIRST_LEARNED = 128
+"""Dictionaries from here on are a store's own (:mod:`fhir_server.crypto.learn`), lower ones the program's."""
 
 # A dictionary is part of the file format: change one byte and nothing sealed with it opens again. Better
 # dictionaries get a new number and stand beside the old. The digest catches an edit before it does harm.
@@ -51,31 +55,60 @@ def _dictionary(number: int) -> zstandard.ZstdCompressionDict:
 
 
 class _Codecs(threading.local):
-    """Compressors of one thread: zstandard's are not safe to share."""
+    """Compressors and decompressors of one thread, by dictionary: zstandard's are not safe to share."""
 
     def __init__(self) -> None:
-        self.compressor = zstandard.ZstdCompressor(level=_LEVEL, dict_data=_dictionary(_NEWEST))
+        self.compressors: dict[int, zstandard.ZstdCompressor] = {}
         self.decompressors: dict[int, zstandard.ZstdDecompressor] = {}
 
 
+class _Sealing(NamedTuple):
+    """What payloads are sealed with: their first bytes, the number of the dictionary, the key."""
+
+    header: bytes
+    dictionary: int
+    sealer: Sealer
+
+
 class Envelope:
-    """Seals and opens payloads with a key ring; safe to share between threads."""
+    """Seals and opens payloads with a key ring; safe to share between threads.
+
+    ``fetch`` finds the store's own dictionary of a number that this process has not met; None: there is none.
+    """
 
     def __init__(self, ring: KeyRing) -> None:
         self._ring = ring
+        self.fetch: Callable[[int], bytes | None] = lambda _: None
+        self._learned: dict[int, zstandard.ZstdCompressionDict] = {}
         self._codecs = _Codecs()
         self._sealers: dict[int, Sealer] = {}
         self._sealing = self._prepare_sealing()
 
-    def _prepare_sealing(self) -> tuple[bytes, Sealer]:
-        active = self._ring.active
-        return HEADER.pack(_NEWEST, active), self._sealer(active)
+    def _prepare_sealing(self) -> _Sealing:
+        active, newest = self._ring.active, max(self._learned, default=_BUILT_IN)
+        return _Sealing(HEADER.pack(newest, active), newest, self._sealer(active))
+
+    def adopt(self, number: int, content: bytes) -> None:
+        """Take over a learned dictionary that the store holds durably; the newest seals from now on."""
+        if number not in self._learned:
+            dictionary = zstandard.ZstdCompressionDict(content)
+            dictionary.precompute_compress(level=_LEVEL)
+            # Replaced as a whole: other threads look into it meanwhile.
+            self._learned = {**self._learned, number: dictionary}
+            self._sealing = self._prepare_sealing()
+
+    def shrinks(self, content: bytes, bodies: Sequence[bytes]) -> float:
+        """Return how large bodies get with a learned dictionary, as a share of what they are now."""
+        fresh = _compressor(zstandard.ZstdCompressionDict(content))
+        now = self._compressor(self._sealing.dictionary)
+        sizes = [(len(fresh.compress(body)), len(now.compress(body))) for body in bodies]
+        return sum(size for size, _ in sizes) / max(1, sum(size for _, size in sizes))
 
     def refresh(self) -> None:
         """Notice a ring that was rotated by another process: one ``stat`` when it was not."""
         if self._ring.refresh():
             self._sealers = {}
-        if HEADER.unpack(self._sealing[0])[1] != self._ring.active:
+        if HEADER.unpack(self._sealing.header)[1] != self._ring.active:
             self._sealing = self._prepare_sealing()
 
     @property
@@ -86,14 +119,25 @@ class Envelope:
     @property
     def header(self) -> bytes:
         """How every payload begins that is sealed now."""
-        return self._sealing[0]
+        return self._sealing.header
 
     def seal(self, type_: str, digest: int, version: int, body: bytes) -> bytes:
         """Compress and seal ``body`` under the active key; ``digest`` is that of ``Type/id``."""
-        header, sealer = self._sealing
+        return self._sealed(self._sealing, (type_, digest, version), body)
+
+    def seal_plainly(self, type_: str, digest: int, version: int, body: bytes) -> bytes:
+        """Seal what must open before the store's own dictionaries are known."""
+        _, _, sealer = self._sealing
+        return self._sealed(
+            _Sealing(HEADER.pack(_BUILT_IN, self.active), _BUILT_IN, sealer), (type_, digest, version), body
+        )
+
+    def _sealed(self, sealing: _Sealing, of: tuple[str, int, int], body: bytes) -> bytes:
+        header, dictionary, sealer = sealing
+        type_, digest, version = of
         nonce = os.urandom(NONCE_BYTES)
         bound = header + _BOUND.pack(digest, version) + type_.encode()
-        return header + nonce + sealer.seal(nonce, self._codecs.compressor.compress(body), bound)
+        return header + nonce + sealer.seal(nonce, self._compressor(dictionary).compress(body), bound)
 
     def open(self, type_: str, digest: int, version: int, payload: bytes) -> bytes:
         """Return the body that was sealed; raises :class:`Damaged`, or :class:`KeyFault` without its key."""
@@ -110,8 +154,8 @@ class Envelope:
             raise Damaged from error
 
     def is_current(self, payload: bytes) -> bool:
-        """Tell whether ``payload`` was sealed under the active key, with the newest dictionary."""
-        return payload.startswith(self._sealing[0])
+        """Tell whether ``payload`` was sealed under the active key, with whatever dictionary."""
+        return payload[1 : HEADER.size] == self._sealing.header[1:]
 
     def _sealer(self, number: int) -> Sealer:
         sealer = self._sealers.get(number)
@@ -130,6 +174,27 @@ class Envelope:
     def _decompressor(self, number: int) -> zstandard.ZstdDecompressor:
         codec = self._codecs.decompressors.get(number)
         if codec is None:
-            codec = zstandard.ZstdDecompressor(dict_data=_dictionary(number))
+            codec = zstandard.ZstdDecompressor(dict_data=self._dictionary(number))
             self._codecs.decompressors[number] = codec
         return codec
+
+    def _compressor(self, number: int) -> zstandard.ZstdCompressor:
+        codec = self._codecs.compressors.get(number)
+        if codec is None:
+            codec = self._codecs.compressors[number] = _compressor(self._dictionary(number))
+        return codec
+
+    def _dictionary(self, number: int) -> zstandard.ZstdCompressionDict:
+        if number < FIRST_LEARNED:
+            return _dictionary(number)
+        if number not in self._learned:
+            content = self.fetch(number)
+            if content is None:
+                raise Damaged
+            self.adopt(number, content)
+        return self._learned[number]
+
+
+def _compressor(dictionary: zstandard.ZstdCompressionDict) -> zstandard.ZstdCompressor:
+    # The header says which dictionary it is.
+    return zstandard.ZstdCompressor(level=_LEVEL, dict_data=dictionary, write_dict_id=False)

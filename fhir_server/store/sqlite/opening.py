@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+from functools import partial
 from pathlib import Path
 from typing import Final
 
+from fhir_server.crypto.envelope import Envelope
 from fhir_server.crypto.keys import KeyRing
-from fhir_server.store.sqlite import schema, seals
+from fhir_server.store.sqlite import dictionaries, schema, seals
 from fhir_server.store.sqlite.batch import Tools
 from fhir_server.store.sqlite.turns import Turns
 
@@ -29,6 +31,14 @@ def make_ready(folder: Path, ring: KeyRing, tools: Tools, *, busy_seconds: float
                 seals.prepare(connection, ring, tools.blind)
                 seals.mark(connection, tools.envelope)
             seals.verify(connection, ring, tools.blind, tools.envelope)
+            dictionaries.adopt_all(connection, tools.envelope)
             connection.execute("COMMIT")
     finally:
         turns.close()
+    tools.envelope.fetch = partial(_fetch, path, tools.envelope, busy_seconds)
+
+
+def _fetch(path: Path, envelope: Envelope, busy_seconds: float, number: int) -> bytes | None:
+    """Read a dictionary that another process has learned, by a connection that no thread uses."""
+    with contextlib.closing(schema.connect(path, busy_seconds=busy_seconds)) as connection:
+        return dictionaries.read(connection, envelope, number)

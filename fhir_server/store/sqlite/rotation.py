@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import partial
 
 from fhir_server.crypto.keys import KeyRing
-from fhir_server.store.sqlite import classes, seals, state_seals
+from fhir_server.store.sqlite import classes, dictionaries, seals, state_seals
 from fhir_server.store.sqlite.batch import Tools
 from fhir_server.store.sqlite.names import Names
 from fhir_server.store.sqlite.reader import UNLIMITED, Readers, Session
@@ -46,7 +46,7 @@ class Rotation:
             done += some
             if progress:
                 progress(done, max(total, done))
-        for others in (state_seals.reseal, classes.reseal):
+        for others in (state_seals.reseal, classes.reseal, dictionaries.reseal):
             while some := await self._writer.run(partial(others, envelope=envelope)):
                 done += some
         return done

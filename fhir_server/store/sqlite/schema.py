@@ -175,6 +175,10 @@ def _number_strings(connection: sqlite3.Connection) -> None:
         connection.execute(statement)
 
 
+def _add_dictionaries(connection: sqlite3.Connection) -> None:
+    connection.execute("CREATE TABLE dictionary(number INTEGER PRIMARY KEY, payload BLOB NOT NULL)")
+
+
 MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     _create,
     _add_jobs,
@@ -184,6 +188,7 @@ MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     _add_policy_classes,
     _drop_joined,
     _number_strings,
+    _add_dictionaries,
 )
 """Step n leads from schema version n to n + 1. Steps are never edited once released; new ones follow."""
 

@@ -9,7 +9,7 @@ from typing import Final
 from fhir_server.crypto.blind import BlindIndex
 from fhir_server.crypto.envelope import HEADER, Damaged, Envelope
 from fhir_server.crypto.keys import KeyFault, KeyRing
-from fhir_server.store.sqlite import classes, state_seals
+from fhir_server.store.sqlite import classes, dictionaries, state_seals
 from fhir_server.store.sqlite.names import Names
 from fhir_server.store.sqlite.records import Opener
 
@@ -26,7 +26,7 @@ def prepare(connection: sqlite3.Connection, ring: KeyRing, blind: BlindIndex) ->
 
 def mark(connection: sqlite3.Connection, envelope: Envelope) -> None:
     """Leave a proof of the active data key, so that its absence is noticed when the store is next opened."""
-    proof = (f"{_PROOF}{envelope.active}", envelope.seal("meta", 0, 0, _WORD))
+    proof = (f"{_PROOF}{envelope.active}", envelope.seal_plainly("meta", 0, 0, _WORD))
     connection.execute("INSERT OR IGNORE INTO meta VALUES(?, ?)", proof)
 
 
@@ -93,6 +93,7 @@ def keys_in_use(connection: sqlite3.Connection, after: int = 0) -> set[int]:
         {HEADER.unpack(header)[1] for (header,) in headers}
         | state_seals.keys_in_use(connection)
         | classes.keys_in_use(connection)
+        | dictionaries.keys_in_use(connection)
     )
 
 

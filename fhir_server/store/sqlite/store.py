@@ -43,6 +43,7 @@ from fhir_server.store.sqlite.compile import Compiler
 from fhir_server.store.sqlite.fragment import TRUE
 from fhir_server.store.sqlite.functions import Extractor
 from fhir_server.store.sqlite.jobs import SqliteJobs
+from fhir_server.store.sqlite.learned import SCHEDULE, Learner
 from fhir_server.store.sqlite.names import Names, Unallotted
 from fhir_server.store.sqlite.opening import FILE, make_ready
 from fhir_server.store.sqlite.parameters import SqliteParameters
@@ -70,7 +71,7 @@ class Options:
     """What may be set: limits of a search and of waiting for a lock in seconds, reader threads, the clock.
 
     ``governing``: types by which others are decided on; a commit that touches one changes
-    ``Stamps.governing``.
+    ``Stamps.governing``. ``learning``: how many versions there are when a compression dictionary is learned.
     """
 
     search_seconds: float = 5.0
@@ -78,6 +79,7 @@ class Options:
     threads: int = 4
     clock: Callable[[], int] = now_ms
     governing: frozenset[str] = frozenset()
+    learning: tuple[int, ...] = SCHEDULE
 
 
 class SqliteStore:
@@ -111,6 +113,7 @@ class SqliteStore:
         self._stamps = SqliteStamps(self._changes, self._readers)
         self._writer = Writer(lambda: connect(writing=True), self._turns, self._changes, names, tools)
         self._rotation = Rotation(self._readers, self._writer, names, tools, ring)
+        self._learner = Learner(self._readers, self._writer, names, tools, options.learning)
         self.state = SqliteState(self._readers, self._writer, tools.envelope, tools.blind, options.clock)
         self.jobs = SqliteJobs(self._readers, self._writer)
         self.policies = SqlitePolicies(self._readers, tools.envelope, tools.blind)
@@ -284,6 +287,7 @@ class SqliteStore:
     ) -> None:
         """Write all or nothing, durably, before returning."""
         await self._writer.commit(cast("Sequence[SqlitePrepared]", prepared), conditions, reclasses)
+        self._learner.wrote(len(prepared))
 
     async def scan(self, visibility: Visibility, type_: str | None = None) -> AsyncIterator[Stored]:
         """Yield every current visible resource in order of creation, as it is when its turn comes."""
@@ -358,6 +362,7 @@ class SqliteStore:
         if self._closed:
             return
         self._closed = True
+        await self._learner.close()
         await self._writer.close()
         await self._readers.close()
         self._turns.close()
