@@ -68,6 +68,7 @@ PASSED_ON = (
     "insuplc_admdvs",
     "msgid",
     "inf_time",
+    "psn_no",
 )
 """What a response's maps may take from the request that stands beside it."""
 
@@ -109,9 +110,19 @@ def _messages(piece: Piece, options: Mapping[str, str]) -> Iterator[Message | Is
         asked = value["request"]
         yield from _message(asked, piece, options)
         known = {name: _text(asked[name]) for name in PASSED_ON if not _empty(asked.get(name))}
+        known |= _asked_for(asked.get("input"))
         yield from _message(value["response"], piece, {**options, **known, "kind": known.get("infno", "")})
     else:
         yield from _message(value, piece, options)
+
+
+def _asked_for(data: Any) -> Iterator[tuple[str, str]]:
+    """Yield whom a request asks for: answers often do not say it again."""
+    for block in data.values() if isinstance(data, dict) else ():
+        rows = block if isinstance(block, list) else [block]
+        if rows and isinstance(rows[0], dict) and not _empty(rows[0].get("psn_no")):
+            yield "psn_no", _text(rows[0]["psn_no"])
+            return
 
 
 def _message(value: Tree, piece: Piece, options: Mapping[str, str]) -> Iterator[Message | Issue]:
@@ -138,7 +149,21 @@ def _message(value: Tree, piece: Piece, options: Mapping[str, str]) -> Iterator[
     parameters: dict[str, Any] = {**members, "$style": replace(style, output="text" if as_text else "object")}
     yield from _envelope_issues(members, kind, direction, piece.where)
     yield from issues
-    yield Message(kind, tree, piece.raw, piece.where, direction, parameters)
+    for part in _parts(tree) if direction == "request" else (tree,):
+        yield Message(kind, part, piece.raw, piece.where, direction, dict(parameters))
+
+
+def _parts(tree: Tree) -> Iterator[Tree]:
+    """Yield one tree per patient and stay of a check (3101, 3102); other requests are of one anyway."""
+    data = tree.get("data")
+    patients = data.get("patient_dtos") if isinstance(data, dict) else None
+    if not isinstance(patients, list) or not patients:
+        yield tree
+        return
+    for patient in patients:
+        for stay in patient.get("fsi_encounter_dtos") or [None]:
+            one = {**patient, "fsi_encounter_dtos": [stay]} if stay is not None else patient
+            yield {**tree, "data": {**data, "patient_dtos": [one]}}
 
 
 def _direction(value: Mapping[str, Any]) -> str | None:
@@ -163,13 +188,21 @@ def _kind(value: Mapping[str, Any], direction: str, options: Mapping[str, str]) 
         return _text(value["infno"])
     if options.get("kind"):
         return options["kind"]
-    named = [
-        kind for kind in _KIND_IN_NAME.findall(options.get("where", "").rsplit("/", 1)[-1]) if number_of(kind)
-    ]
+    named = kind_in_name(options.get("where", ""))
     if named:
-        return str(named[0])
+        return named
     fits = kinds_with(value.get("output")) if direction == "response" else []
     return fits[0] if len(fits) == 1 else None
+
+
+def kind_in_name(where: str, *, tabular: bool = False) -> str:
+    """Return the transaction (``tabular``: the catalogue or table) that a file's name names; "" when none."""
+    name = where.rsplit("/", 1)[-1]
+    found = next((kind for kind in _KIND_IN_NAME.findall(name) if number_of(kind)), "")
+    if not found and tabular:
+        tables = [each for each in numbers() if not each[0].isdigit() and name.startswith(each)]
+        found = max(tables, key=len, default="")
+    return str(found)
 
 
 def kinds_with(output: Any) -> list[str]:

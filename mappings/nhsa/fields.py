@@ -2,7 +2,7 @@
 
 The data is ``fields/<transaction>.tsv``: ``[input.data]`` opens a block (``[]`` after a name: a list), then one
 field a line: name, Chinese name, type (text, number, date, datetime, block), length ("30", "16,2"), code table,
-and ``!`` where the specification requires it or ``+`` where it does not know it but real messages carry it.
+and ``!`` where the specification requires it or ``+`` where it does not know it but real messages carry it; ``=name`` marks an older name of another field.
 """
 
 from __future__ import annotations
@@ -22,7 +22,10 @@ _DATA = files("mappings.nhsa") / "fields"
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One field. ``length``: characters, or digits in all with ``scale`` of them after the point; 0: unbounded."""
+    """One field. ``length``: characters, or digits in all with ``scale`` of them after the point; 0: unbounded.
+
+    ``means``: the field that this is an older name of; it is read as that one.
+    """
 
     name: str
     title: str
@@ -32,6 +35,7 @@ class Field:
     table: str
     required: bool
     specified: bool
+    means: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,5 +128,6 @@ def _field(line: str) -> Field:
         scale=int(scale or 0),
         table=table,
         required=mark == "!",
-        specified=mark != "+",
+        specified=not mark.startswith(("+", "=")),
+        means=mark[1:] if mark.startswith("=") else "",
     )

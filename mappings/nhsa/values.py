@@ -32,6 +32,7 @@ class Node:
     many: bool = False
     inner: dict[str, Node] = field(default_factory=dict)
     required: tuple[str, ...] = ()
+    older: tuple[tuple[str, str], ...] = ()
 
 
 @cache
@@ -50,6 +51,7 @@ def _place(root: Node, block: Block) -> None:
         node = node.inner.setdefault(name, Node())
         node.many = many
     node.fields = block.fields
+    node.older = tuple((entry.name, entry.means) for entry in block.fields.values() if entry.means)
     node.required = tuple(
         entry.name for entry in block.fields.values() if entry.required and entry.type != "block"
     )
@@ -100,6 +102,9 @@ def _read_row(row: Mapping[str, Any], node: Node, path: str, reading: _Reading) 
             out[name] = value
         else:
             _read_value(out, name, value, fields.get(name), path, reading)
+    for old, name in node.older:
+        if old in out:
+            out.setdefault(name, out.pop(old))
     missing = tuple(name for name in node.required if name not in out)
     # A list of a hundred rows that all lack the same field is one thing to know, not a hundred.
     if missing and (node, missing) not in reading.missing:
@@ -197,6 +202,8 @@ def _write_block(value: Any, node: Node, style: Style) -> Any:
 
 
 def _write_value(value: Any, known: Field | None, style: Style) -> Any:
+    if known is not None and known.type == "number" and isinstance(value, str):
+        value = _number(value) if _number(value) is not None else value
     if isinstance(value, Decimal | int) and not isinstance(value, bool):
         return format(value, "f") if style.numbers == "text" else value
     if style.expansion == "object" and known is not None and known.name == "exp_content":
