@@ -91,8 +91,8 @@ async def open_service(settings: Settings) -> Service:
     from fhir_server.interactions.known import Known  # noqa: PLC0415
     from fhir_server.interactions.labelling import Labelling  # noqa: PLC0415
     from fhir_server.interactions.runner import Runner  # noqa: PLC0415
-    from fhir_server.jobs import reindex  # noqa: PLC0415
-    from fhir_server.jobs.runner import JobRunner  # noqa: PLC0415
+    from fhir_server.jobs import reindex, relabel  # noqa: PLC0415
+    from fhir_server.jobs.runner import JobRunner, Work  # noqa: PLC0415
     from fhir_server.operations.registry import OPERATIONS  # noqa: PLC0415
     from fhir_server.search.extract import Extractor  # noqa: PLC0415
     from fhir_server.search.parameters import CLINICAL_DATE  # noqa: PLC0415
@@ -137,7 +137,11 @@ async def open_service(settings: Settings) -> Service:
     labelling = Labelling(store, settings.zone, settings.label_rules)
     services = Services(door, settings, extractor, page_key(ring.index_key), OPERATIONS, known, labelling)
     runner = Runner(services, audit.recorder if audit else None)
-    jobs = JobRunner(store.jobs, {reindex.KIND: reindex.Reindex(store, known)})
+    works: dict[str, Work] = {
+        reindex.KIND: reindex.Reindex(store, known),
+        relabel.KIND: relabel.Relabel(store, labelling, extractor, runner.run),
+    }
+    jobs = JobRunner(store.jobs, works)
 
     async def close() -> None:
         await jobs.close()

@@ -92,6 +92,11 @@ class Decision:
         """True for who may run the server's own jobs and look at plans."""
         return self.is_everything or SYSTEM_ADMINISTRATOR in self.actor.roles
 
+    @property
+    def may_relabel(self) -> bool:
+        """True for who may change security labels: by a scope of its own, whatever else is allowed."""
+        return self.actor.is_development or self.actor.rights.may_relabel
+
     def shows(self, type_: str) -> bool:
         """Tell whether whatever of ``type_`` the caller may update may also be read by it."""
         updated, read = (self.seen[letter].of(type_) for letter in ("u", "r"))

@@ -91,7 +91,7 @@ def _patients(image: Image) -> Iterable[str]:
 
 def _tags(decision: Decision, image: Image) -> None:
     """Refuse a change of protected tags by who may not relabel; of labels ``interactions.labelling`` does."""
-    if decision.actor.rights.may_relabel:
+    if decision.may_relabel:
         return
     if _protected(image.before or {}) != _protected(image.after):
         raise Fault(

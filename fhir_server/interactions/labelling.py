@@ -13,7 +13,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from fhir_server.access.decide import Decision
 from fhir_server.clock import now_ms
 from fhir_server.consent.labels import Label, Rules, came_of_age, highest, rules
 from fhir_server.faults import Fault, Kind
@@ -101,7 +100,7 @@ class Labelling:
         return found
 
 
-def merged(decision: Decision, tree: Tree, before: Tree | None, made: Iterable[Label]) -> list[Any]:
+def merged(tree: Tree, before: Tree | None, made: Iterable[Label], *, may_relabel: bool) -> list[Any]:
     """Return the ``meta.security`` to store. ``before``: the version that ``tree`` replaces.
 
     Who has not the scope ``relabel`` sends what a person set as it was, and what rules made as it was or not
@@ -109,7 +108,7 @@ def merged(decision: Decision, tree: Tree, before: Tree | None, made: Iterable[L
     """
     sent, stood = _security(tree), _security(before or {})
     required = list(made)
-    if decision.actor.is_development or decision.actor.rights.may_relabel:
+    if may_relabel:
         dropped = {_key(each) for each in stood if _is_made(each)}
         kept = [each for each in sent if not _is_made(each) and _key(each) not in dropped]
     else:

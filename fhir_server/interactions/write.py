@@ -137,7 +137,7 @@ async def prepare(
     values = context.services.extractor.extract(complete)
     stood = None if before is None or before.deleted else decode(before.body)
     made = await context.services.labelling.labels(complete, body, values, context.together)
-    security = merged(context.decision, complete, stood, made)
+    security = merged(complete, stood, made, may_relabel=context.decision.may_relabel)
     if security != complete["meta"].get("security", []):
         tree = with_security(tree, security)
         if before is not None and stood is not None and is_same(tree, before):

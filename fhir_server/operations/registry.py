@@ -10,6 +10,7 @@ from fhir_server.operations.lastn import LASTN
 from fhir_server.operations.match import MATCH
 from fhir_server.operations.meta import META, META_ADD, META_DELETE
 from fhir_server.operations.reindex import REINDEX, REINDEX_STATUS
+from fhir_server.operations.relabel import RELABEL, RELABEL_STATUS
 from fhir_server.operations.validate import VALIDATE
 
 OPERATIONS: Mapping[str, Operation] = {
@@ -23,6 +24,8 @@ OPERATIONS: Mapping[str, Operation] = {
         META_DELETE,
         REINDEX,
         REINDEX_STATUS,
+        RELABEL,
+        RELABEL_STATUS,
         VALIDATE,
     )
 }
