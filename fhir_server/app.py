@@ -165,7 +165,8 @@ def _with_house(service: Service, settings: Settings, state: State) -> Service:
     """Return the service with an authorization server that says who sends a request."""
     from fhir_server.smart.house import House  # noqa: PLC0415 as in open_service
 
-    house = House(settings, state, service.run)
+    record = service.audit.recorder.record if service.audit else None
+    house = House(settings, state, service.run, record=record)
     return replace(service, house=house, authenticate=house.bearer.actor)
 
 

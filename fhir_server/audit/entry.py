@@ -27,7 +27,8 @@ class Item(msgspec.Struct, array_like=True, frozen=True, gc=False):
 class Agent(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """Who asked. ``user``, ``organization``: ``Type/id``; ``token``: its jti; "" for what there is not.
 
-    ``purpose``: a code of v3-PurposeOfUse; ``address``: the client's network address.
+    ``purpose``: a code of v3-PurposeOfUse; ``address``: the client's network address; ``account``: the name
+    that the person logs in with, told with security events alone.
     """
 
     client: str
@@ -37,6 +38,7 @@ class Agent(msgspec.Struct, array_like=True, frozen=True, gc=False):
     purpose: str = ""
     token: str = ""
     address: str = ""
+    account: str = ""
 
 
 class Entry(msgspec.Struct, array_like=True, frozen=True):
@@ -46,7 +48,8 @@ class Entry(msgspec.Struct, array_like=True, frozen=True):
     for a search, whose results are not recorded; ``patients``: ids of those whose records were touched;
     ``query``, ``parameters``: what was asked, as it was sent; ``meaning``: as it was understood; ``issue``,
     ``text``: why it was refused; ``reason``: what the decision rests on (agreements, consents), each a text.
-    ``created``: an update or patch that made the resource.
+    ``created``: an update or patch that made the resource. A security event has one of its codes for an
+    ``interaction``, a ``target`` ("client ID", "account NAME" …) and ``details`` (name and value).
     """
 
     at: int
@@ -66,6 +69,8 @@ class Entry(msgspec.Struct, array_like=True, frozen=True):
     reason: tuple[str, ...] = ()
     created: bool = False
     meaning: str = ""
+    target: str = ""
+    details: tuple[tuple[str, str], ...] = ()
 
 
 _encoder = msgspec.msgpack.Encoder()

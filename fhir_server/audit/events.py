@@ -9,29 +9,30 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 from urllib.parse import urlencode
 
+from fhir_server.audit.coding import (
+    APPLICATION,
+    CLIENTS,
+    DESTINATION,
+    ENTITIES,
+    ROLES,
+    SOURCE,
+    Origin,
+    Tree,
+    concept,
+)
 from fhir_server.audit.entry import SUCCESS, Entry, Item
+from fhir_server.audit.security import EVENTS, security_event
 from fhir_server.clock import instant
 
-Tree = dict[str, Any]
-
 _PROFILES: Final = "https://profiles.ihe.net/ITI/BALP/StructureDefinition/IHE.BasicAudit."
-_DICOM: Final = "http://dicom.nema.org/resources/ontology/DCM"
-_ROLES: Final = "http://terminology.hl7.org/CodeSystem/object-role"
-_ENTITIES: Final = "http://terminology.hl7.org/CodeSystem/audit-entity-type"
 _PARTICIPATION: Final = "http://terminology.hl7.org/CodeSystem/v3-ParticipationType"
 
-CLIENTS: Final = "urn:fhir-server:client"
-"""System of the identifiers of OAuth2 clients."""
 REASONS: Final = "urn:fhir-server:decision"
 """Type of the detail that says what a decision rests on."""
 
-SOURCE: Final = (_DICOM, "110153", "Source Role ID")
-DESTINATION: Final = (_DICOM, "110152", "Destination Role ID")
-APPLICATION: Final = (_DICOM, "110150", "Application")
 CUSTODIAN: Final = (
     "http://terminology.hl7.org/CodeSystem/provenance-participant-type",
     "custodian",
@@ -52,14 +53,6 @@ _SERVER: Final = {"C": DESTINATION, "R": SOURCE, "U": DESTINATION, "D": CUSTODIA
 _SEARCHES: Final = frozenset({"search-type", "search-system", "search-compartment"})
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """Who reports: the server's name and network address, as others know it."""
-
-    name: str = "fhir-server"
-    address: str = "localhost"
-
-
 def id_of(chain: str, segment: int, number: int, part: int) -> str:
     """Return the id of the ``part``-th AuditEvent of an entry; it tells where in the log the entry stands."""
     return f"{chain}-{segment}-{number}-{part}"
@@ -67,6 +60,9 @@ def id_of(chain: str, segment: int, number: int, part: int) -> str:
 
 def audit_events(entry: Entry, origin: Origin) -> Iterator[Tree]:
     """Yield the AuditEvents of an entry, without id and meta.versionId."""
+    if entry.interaction in EVENTS:
+        yield security_event(entry, origin)
+        return
     for patient in entry.patients or ("",):
         yield _event(entry, patient, origin)
 
@@ -122,7 +118,7 @@ def _subtypes(entry: Entry, action: str) -> Iterator[str]:
 def _agents(entry: Entry, action: str, origin: Origin) -> list[Tree]:
     agent = entry.agent
     client: Tree = {
-        "type": _concept(_CLIENT[action]),
+        "type": concept(_CLIENT[action]),
         "who": {"identifier": {"system": CLIENTS, "value": agent.client}},
         "requestor": not agent.user,
     }
@@ -132,7 +128,7 @@ def _agents(entry: Entry, action: str, origin: Origin) -> list[Tree]:
         client |= _grounds(entry)
     client["network"] = {"address": agent.address or "unknown", "type": "2"}
     server = {
-        "type": _concept(_SERVER[action]),
+        "type": concept(_SERVER[action]),
         "who": {"display": origin.name},
         "requestor": False,
         "network": {"address": origin.address, "type": "1"},
@@ -158,7 +154,7 @@ def _grounds(entry: Entry) -> Tree:
 def _user(entry: Entry) -> Tree:
     """Return the agent for the person behind the client."""
     code = ("AUT", "author (originator)") if action_of(entry) in "CU" else ("IRCP", "information recipient")
-    user: Tree = {"type": _concept((_PARTICIPATION, *code))}
+    user: Tree = {"type": concept((_PARTICIPATION, *code))}
     if entry.agent.roles:
         user["role"] = [{"text": role} for role in entry.agent.roles]
     user["who"] = {"reference": entry.agent.user}
@@ -168,8 +164,8 @@ def _user(entry: Entry) -> Tree:
 
 def _organization(reference: str) -> Tree:
     """Return the agent for the organisation that the client or the person acts for."""
-    concept = _concept((_PARTICIPATION, "RESP", "responsible party"))
-    return {"type": concept, "who": {"reference": reference}, "requestor": False}
+    responsible = concept((_PARTICIPATION, "RESP", "responsible party"))
+    return {"type": responsible, "who": {"reference": reference}, "requestor": False}
 
 
 def _entities(entry: Entry, patient: str, action: str) -> Iterator[Tree]:
@@ -192,12 +188,12 @@ def _entities(entry: Entry, patient: str, action: str) -> Iterator[Tree]:
     if patient:
         yield {
             "what": {"reference": f"Patient/{patient}"},
-            "type": {"system": _ENTITIES, "code": "1", "display": "Person"},
+            "type": {"system": ENTITIES, "code": "1", "display": "Person"},
             "role": _role("1", "Patient"),
         }
     if entry.reason:
         yield {
-            "type": {"system": _ENTITIES, "code": "4", "display": "Other"},
+            "type": {"system": ENTITIES, "code": "4", "display": "Other"},
             "role": _role("13", "Security Resource"),
             "detail": [{"type": REASONS, "valueString": reason} for reason in entry.reason],
         }
@@ -225,15 +221,11 @@ def _reference(item: Item) -> str:
 
 
 def _object() -> Tree:
-    return {"system": _ENTITIES, "code": "2", "display": "System Object"}
+    return {"system": ENTITIES, "code": "2", "display": "System Object"}
 
 
 def _role(code: str, display: str) -> Tree:
-    return {"system": _ROLES, "code": code, "display": display}
-
-
-def _concept(coding: tuple[str, str, str]) -> Tree:
-    return {"coding": [{"system": coding[0], "code": coding[1], "display": coding[2]}]}
+    return {"system": ROLES, "code": code, "display": display}
 
 
 def _purpose(code: str) -> Tree:

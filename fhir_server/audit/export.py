@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from fhir_server.audit.events import Origin, audit_events, id_of
+from fhir_server.audit.coding import Origin
+from fhir_server.audit.events import audit_events, id_of
 from fhir_server.audit.keys import AuditKeys
 from fhir_server.audit.segment import Reading, chain_folders, segments
 from fhir_server.clock import instant

@@ -21,8 +21,9 @@ from typing import Any, Final
 import msgspec
 
 from fhir_server.audit.chain import Broken
+from fhir_server.audit.coding import Origin
 from fhir_server.audit.entry import Entry, Undecodable
-from fhir_server.audit.events import Origin, audit_events, id_of
+from fhir_server.audit.events import audit_events, id_of
 from fhir_server.audit.keys import AuditKeys, replace_file
 from fhir_server.audit.segment import BadSegment, Reading, Segment, chain_folders, segments
 from fhir_server.clock import instant

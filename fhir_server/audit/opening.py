@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from fhir_server.audit.events import Origin
+from fhir_server.audit.coding import Origin
 from fhir_server.audit.index import Indexer, read_positions
 from fhir_server.audit.keys import AuditKeys
 from fhir_server.audit.log import Log

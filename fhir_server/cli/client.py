@@ -123,7 +123,10 @@ async def _add(settings: Settings, fields: dict[str, Any], *, with_secret: bool)
 
     async with parts.housed(settings) as house:
         record = Client(**fields, created=house.clock())
-        return await add_client(house.shelves, record, with_secret=with_secret)
+        made = await add_client(house.shelves, record, with_secret=with_secret)
+        details = (("scope", record.scope), ("organization", record.organization))
+        await parts.told(house, "client-add", f"client {record.id}", details)
+        return made
 
 
 async def _list(settings: Settings) -> list[Any]:
@@ -136,3 +139,4 @@ async def _remove(settings: Settings, id_: str) -> None:
 
     async with parts.housed(settings) as house:
         await remove_client(house.shelves, id_, house.clock())
+        await parts.told(house, "client-remove", f"client {id_}")

@@ -95,6 +95,8 @@ async def _add(settings: Settings, fields: dict[str, Any]) -> None:
 
     async with parts.housed(settings) as house:
         await add_issuer(house.shelves, Issuer(**fields))
+        details = (("issuer", fields["issuer"]), ("scope", fields["scope"]))
+        await parts.told(house, "issuer-add", f"issuer {fields['id']}", details)
 
 
 async def _list(settings: Settings) -> list[Any]:
@@ -108,3 +110,4 @@ async def _remove(settings: Settings, id_: str) -> None:
         if held is None:
             raise Fault(Kind.NOT_FOUND, "No issuer with this id is registered.")
         await house.shelves.apply(house.shelves.issuers.to_remove(held))
+        await parts.told(house, "issuer-remove", f"issuer {id_}")

@@ -54,11 +54,20 @@ async def housed(settings: Settings) -> AsyncIterator[House]:
     from fhir_server.smart.house import House  # noqa: PLC0415 - late: see the first line of this file
 
     async with opened(settings) as service:
-        house = House(settings, cast("StatefulStore", service.store).state, service.run)
+        record = service.audit.recorder.record if service.audit else None
+        state = cast("StatefulStore", service.store).state
+        house = House(settings, state, service.run, record=record)
         try:
             yield house
         finally:
             await house.close()
+
+
+async def told(house: House, event: str, target: str, details: tuple[tuple[str, str], ...] = ()) -> None:
+    """Tell the audit what a command did. Fault UNAVAILABLE when it cannot be written."""
+    from fhir_server.smart.journal import COMMAND_LINE, Who  # noqa: PLC0415 - late: see the first line
+
+    await house.journal.tell(event, Who(COMMAND_LINE), target, details=details)
 
 
 def key_ring(settings: Settings) -> KeyRing:

@@ -135,12 +135,14 @@ def _password(file: Path | None) -> str:
 
 async def _add(settings: Settings, fields: dict[str, Any], password: str) -> str:
     from fhir_server.smart.accounts import add_user  # noqa: PLC0415 - late, as in parts.py
+    from fhir_server.smart.journal import described  # noqa: PLC0415 - late, as in parts.py
     from fhir_server.smart.records import User  # noqa: PLC0415 - late, as in parts.py
     from fhir_server.smart.users import totp_uri  # noqa: PLC0415 - late, as in parts.py
 
     async with parts.housed(settings) as house:
         record = User(**fields, subject="", created=house.clock())
         record = await add_user(house.shelves, house.passwords, record, password)
+        await parts.told(house, "account-add", f"account {record.id}", described(record))
         return totp_uri(record, "FHIR server") if record.totp else ""
 
 
@@ -160,6 +162,7 @@ async def _set_disabled(settings: Settings, id_: str, *, disabled: bool) -> None
             raise Fault(Kind.NOT_FOUND, "No account has this name.")
         changed = msgspec.structs.replace(held.value, disabled=disabled)
         await change_user(house.shelves, held, changed, house.clock())
+        await parts.told(house, "account-disable" if disabled else "account-enable", f"account {id_}")
 
 
 async def _remove(settings: Settings, id_: str) -> None:
@@ -167,3 +170,4 @@ async def _remove(settings: Settings, id_: str) -> None:
 
     async with parts.housed(settings) as house:
         await remove_user(house.shelves, id_, house.clock())
+        await parts.told(house, "account-remove", f"account {id_}")

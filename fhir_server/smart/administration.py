@@ -19,6 +19,7 @@ from fhir_server.smart import accounts
 from fhir_server.smart.browsing import Browsing
 from fhir_server.smart.exchange import (
     SESSION,
+    address_of,
     auth_path,
     forget_cookie,
     form,
@@ -29,6 +30,7 @@ from fhir_server.smart.exchange import (
 )
 from fhir_server.smart.granting import OFFLINE, ONLINE
 from fhir_server.smart.house import House
+from fhir_server.smart.journal import Who, described
 from fhir_server.smart.mint import bound, same
 from fhir_server.smart.records import Client, User
 from fhir_server.smart.users import totp_uri
@@ -88,7 +90,7 @@ class Administration:
 
     async def clients(self, request: Request) -> Response:
         """List clients (GET) or register one (POST)."""
-        await self._administrator(request)
+        who = await self._administrator(request)
         shelves = self._house.shelves
         if request.method == "GET":
             return json(200, [_shown(held.value) for held in await shelves.clients.all()])
@@ -97,17 +99,20 @@ class Administration:
         record = msgspec.structs.replace(record, name=new.name or new.id)
         with_secret = new.method.startswith("client_secret")
         secret = await accounts.add_client(shelves, record, with_secret=with_secret)
+        details = (("scope", record.scope), ("organization", record.organization))
+        await self._house.journal.tell("client-add", who, f"client {record.id}", details=details)
         return json(201, _shown(record) | ({"client_secret": secret} if secret else {}))
 
     async def client(self, request: Request) -> Response:
         """Remove a client."""
-        await self._administrator(request)
-        await accounts.remove_client(self._house.shelves, request.path_params["id"], self._house.clock())
+        who, id_ = await self._administrator(request), request.path_params["id"]
+        await accounts.remove_client(self._house.shelves, id_, self._house.clock())
+        await self._house.journal.tell("client-remove", who, f"client {id_}")
         return Response(status_code=204)
 
     async def users(self, request: Request) -> Response:
         """List accounts (GET) or add one (POST); an administrator's TOTP secret is shown this once."""
-        await self._administrator(request)
+        who = await self._administrator(request)
         shelves = self._house.shelves
         if request.method == "GET":
             return json(200, [_shown(held.value) for held in await shelves.users.all()])
@@ -116,14 +121,16 @@ class Administration:
         password = given.pop("password")
         user = User(**given, subject="", created=self._house.clock())
         user = await accounts.add_user(shelves, self._house.passwords, user, password)
+        await self._house.journal.tell("account-add", who, f"account {user.id}", details=described(user))
         return json(201, _shown(user) | ({"totp_uri": totp_uri(user, "FHIR server")} if user.totp else {}))
 
     async def user(self, request: Request) -> Response:
         """Remove an account (DELETE), or disable and enable it (PATCH ``{"disabled": true}``)."""
-        await self._administrator(request)
+        who = await self._administrator(request)
         shelves, id_, now = self._house.shelves, request.path_params["id"], self._house.clock()
         if request.method == "DELETE":
             await accounts.remove_user(shelves, id_, now)
+            await self._house.journal.tell("account-remove", who, f"account {id_}")
             return Response(status_code=204)
         held, body = await shelves.users.get(id_), await tree(request)
         if held is None:
@@ -132,6 +139,8 @@ class Administration:
             raise Fault(Kind.BAD_REQUEST, 'Send {"disabled": true} or {"disabled": false}.')
         user = msgspec.structs.replace(held.value, disabled=body["disabled"])
         await accounts.change_user(shelves, held, user, now)
+        event = "account-disable" if user.disabled else "account-enable"
+        await self._house.journal.tell(event, who, f"account {id_}")
         return json(200, _shown(user))
 
     async def apps(self, request: Request) -> Response:
@@ -147,6 +156,8 @@ class Administration:
             if not same(given.get("csrf", ""), csrf) or given.get("grant") not in mine:
                 return self._browsing.error(request, "over", status=403)
             await accounts.end_grant(shelves, given["grant"], self._house.clock())
+            who = Who(user=visitor.user, address=address_of(request))
+            await self._house.journal.tell("grant-end", who, f"grant {given['grant']}")
             return redirect(f"{self._auth}/apps")
         listed = []
         for held in await shelves.grants.find(f"user {visitor.user.id}"):
@@ -171,6 +182,7 @@ class Administration:
         if not same(dict(await form(request)).get("csrf", ""), csrf):
             return self._browsing.error(request, "over", status=403)
         await self._house.sessions.end(request.cookies[SESSION])
+        await self._house.journal.tell("logout", Who(user=visitor.user, address=address_of(request)))
         response = page("logout", lang, self._auth, done=True)
         forget_cookie(self._house, response, SESSION)
         return response
@@ -180,10 +192,15 @@ class Administration:
         await self._house.keys.refresh()
         return await self._house.bearer.actor(header.encode("latin-1") if header else None)
 
-    async def _administrator(self, request: Request) -> None:
+    async def _administrator(self, request: Request) -> Who:
+        """Return the security administrator who asks; Fault FORBIDDEN for anybody else."""
         actor = await self._actor(request)
         if SECURITY_ADMINISTRATOR not in actor.roles:
             raise insufficient("Only a security administrator manages clients and accounts.")
+        # Such an account has no record of a person: the grant that the token is of names it.
+        grant = await self._house.shelves.grants.value((actor.token or "").partition(".")[0])
+        user = await self._house.shelves.users.value(grant.user) if grant else None
+        return Who(actor.client, user, address_of(request), actor.token or "")
 
 
 async def _read(request: Request, type_: type[Any]) -> Any:

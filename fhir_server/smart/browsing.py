@@ -11,6 +11,7 @@ from typing import Any, Final
 from starlette.requests import Request
 from starlette.responses import Response
 
+from fhir_server.audit.entry import MINOR, SERIOUS
 from fhir_server.smart.exchange import (
     BROWSER,
     LANGUAGE,
@@ -26,6 +27,7 @@ from fhir_server.smart.exchange import (
 from fhir_server.smart.external import NotLoggedIn
 from fhir_server.smart.flow import Refused, Visitor
 from fhir_server.smart.house import House
+from fhir_server.smart.journal import Who
 from fhir_server.smart.mint import bound, new_secret, same
 from fhir_server.smart.records import Flow, User
 from fhir_server.smart.shelf import Held
@@ -35,6 +37,7 @@ from fhir_server.smart.view import consent_lines, page, words
 from fhir_server.store.api import Stale
 
 _MANY: Final = 1000
+_LOCKED: Final = "Too many attempts: this one was not looked at."
 
 
 class Browsing:
@@ -85,7 +88,7 @@ class Browsing:
         }
         try:
             if given.get("step") == "cancel":
-                return redirect(await self._house.flows.deny(held))
+                return await self._cancel(request, held)
             step = steps.get(given.get("step", ""), self._again)
             return await step(request, held, fields)
         except Stale:  # a second window, or the button pressed twice
@@ -98,6 +101,7 @@ class Browsing:
         try:
             user, flow = await self._house.providers.finish(query, browser)
         except NotLoggedIn:
+            await self._told(request, "login", MINOR, "The log-in at another provider did not succeed.")
             return self.error(request, "external_failed")
         except Stale:
             return self.error(request, "over")
@@ -108,7 +112,7 @@ class Browsing:
             # Whatever the provider asked for, an administrator shows a code that this house knows.
             await self._house.flows.replace(held, pending=user.id)
             return redirect(f"{self._auth}/flow/{flow}")
-        return await self._logged_in(user, ("ext",), f"{self._auth}/flow/{flow}")
+        return await self._logged_in(request, user, ("ext",), f"{self._auth}/flow/{flow}")
 
     async def visitor(self, request: Request) -> Visitor | None:
         """Return who is logged in in this browser."""
@@ -178,19 +182,23 @@ class Browsing:
     async def _login(self, request: Request, held: Held[Flow], fields: list[tuple[str, str]]) -> Response:
         given, lang = dict(fields), language(request)
         name = given.get("name", "").strip()
+        app = held.value.client
         try:
             user = await self._house.users.with_password(name, given.get("password", ""), address_of(request))
         except Locked as locked:
+            await self._told(request, "lockout", SERIOUS, _LOCKED, await self._known(name), app)
             problem = words(lang, "locked", seconds=locked.seconds)
             return await self._page(request, held, None, problem)
         if user is None:
+            await self._told(request, "login", MINOR, "Wrong password.", await self._known(name), app)
             return await self._page(request, held, None, words(lang, "wrong"))
         if user.totp:
             await self._house.flows.replace(held, pending=user.id)
             return redirect(self._at(held))
         if is_administrator(user):
+            await self._told(request, "login", SERIOUS, "An administrator without one-time codes.", user, app)
             return await self._page(request, held, None, words(lang, "needs_totp"))
-        return await self._logged_in(user, ("pwd",), self._at(held))
+        return await self._logged_in(request, user, ("pwd",), self._at(held), app)
 
     async def _totp(self, request: Request, held: Held[Flow], fields: list[tuple[str, str]]) -> Response:
         lang = language(request)
@@ -201,13 +209,19 @@ class Browsing:
         try:
             right = await self._house.users.with_code(user, code, address_of(request))
         except Locked as locked:
+            await self._told(request, "lockout", SERIOUS, _LOCKED, user, held.value.client)
             return await self._page(request, held, None, words(lang, "locked", seconds=locked.seconds))
         if not right:
+            await self._told(request, "login", MINOR, "Wrong one-time code.", user, held.value.client)
             return await self._page(request, held, None, words(lang, "wrong_code"))
         await self._house.flows.replace(held, pending="")
-        return await self._logged_in(user, ("pwd", "otp"), self._at(held))
+        return await self._logged_in(request, user, ("pwd", "otp"), self._at(held), held.value.client)
 
-    async def _logged_in(self, user: User, methods: tuple[str, ...], to: str) -> Response:
+    async def _logged_in(
+        self, request: Request, user: User, methods: tuple[str, ...], to: str, app: str = ""
+    ) -> Response:
+        details = (("methods", " ".join(methods)),)
+        await self._house.journal.tell("login", Who(app, user, address_of(request)), details=details)
         # A new session after every log-in: a cookie that somebody planted before is worth nothing.
         secret, _ = await self._house.sessions.begin(user, methods)
         response = redirect(to)
@@ -242,7 +256,31 @@ class Browsing:
         if visitor is None or self._house.flows.step(held.value, visitor) != "consent":
             return redirect(self._at(held))
         selected = [scope for name, value in fields if name == "scope" for scope in value.split(" ")]
-        return redirect(await self._house.flows.allow(held, visitor, selected))
+        to, granted = await self._house.flows.allow(held, visitor, selected)
+        who = Who(held.value.client, visitor.user, address_of(request))
+        if granted is None:
+            await self._house.journal.tell("grant", who, outcome=MINOR, text="Not allowed.")
+        else:
+            details = (("scope", granted.scope),)
+            await self._house.journal.tell("grant", who, f"grant {granted.id}", details=details)
+        return redirect(to)
+
+    async def _cancel(self, request: Request, held: Held[Flow]) -> Response:
+        visitor = await self.visitor(request)
+        if visitor is not None:
+            who = Who(held.value.client, visitor.user, address_of(request))
+            await self._house.journal.tell("grant", who, outcome=MINOR, text="Not allowed.")
+        return redirect(await self._house.flows.deny(held))
+
+    async def _known(self, name: str) -> User | None:
+        """Return the account of a name that was typed; no other is written down: it may be a password."""
+        return await self._house.shelves.users.value(name)
+
+    async def _told(
+        self, request: Request, event: str, outcome: int, text: str, user: User | None = None, app: str = ""
+    ) -> None:
+        who = Who(app, user, address_of(request))
+        await self._house.journal.tell(event, who, outcome=outcome, text=text)
 
     async def _again(self, request: Request, held: Held[Flow], fields: list[tuple[str, str]]) -> Response:
         del request, fields  # a step that no page has

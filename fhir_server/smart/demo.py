@@ -14,6 +14,7 @@ from fhir_server.interactions.request import Request
 from fhir_server.smart.accounts import add_client, add_user
 from fhir_server.smart.house import House
 from fhir_server.smart.issuing import Wanted, issue
+from fhir_server.smart.journal import COMMAND_LINE, Who, described
 from fhir_server.smart.mint import new_secret
 from fhir_server.smart.patients import Run
 from fhir_server.smart.records import Client, User
@@ -65,6 +66,8 @@ async def _clients(house: House) -> None:
     for client in (app, script):
         if await house.shelves.clients.get(client.id) is None:
             await add_client(house.shelves, client)
+            details = (("scope", client.scope),)
+            await house.journal.tell("client-add", Who(COMMAND_LINE), f"client {client.id}", details=details)
 
 
 async def _account(
@@ -76,6 +79,7 @@ async def _account(
     password = new_secret()[:16]
     user = User(id=name, name=name, subject="", created=house.clock(), roles=roles, **fields)
     user = await add_user(house.shelves, house.passwords, user, password)
+    await house.journal.tell("account-add", Who(COMMAND_LINE), f"account {name}", details=described(user))
     secret = pyotp.TOTP(user.totp).provisioning_uri(name=name, issuer_name="FHIR demo") if user.totp else ""
     return name, roles[0], password, secret
 

@@ -68,7 +68,8 @@ class Desk:
     ``key``: the one key that fits the client's assertion. ``jti_used``: it was seen before.
     ``session_alive``: the session of an ``online_access`` grant still is. ``written``: for a granted request.
     ``always``: whatever the answer, such as the jti that was used and the grant that is revoked because a
-    token came back.
+    token came back. ``reused``: what came back, a code or a refresh token; "" = nothing. ``issued``: the
+    access token that was made.
     """
 
     shelves: Shelves
@@ -86,6 +87,8 @@ class Desk:
     may_introspect: bool = False
     written: list[StateChange] = field(default_factory=list)
     always: list[StateChange] = field(default_factory=list)
+    reused: str = ""
+    issued: str = ""
 
     def use_jti(self, jti: str, expires: int) -> bool:
         """Note that an assertion was used; False when it had been."""

@@ -11,9 +11,10 @@ from typing import Any, Final, Literal, NamedTuple
 import msgspec
 from authlib.oauth2.rfc6749.errors import InvalidRequestError, InvalidScopeError, OAuth2Error
 
+from fhir_server.access.actor import AUDIT_ADMINISTRATOR
 from fhir_server.access.scopes import Rights, understand
 from fhir_server.smart.desk import Desk, FormRequest, form_of
-from fhir_server.smart.granting import ONLINE, needs_patient, without
+from fhir_server.smart.granting import LEVELS, ONLINE, needs_patient, of_audit, without
 from fhir_server.smart.grants import Answer, CodeGrant, Decider, Lifetimes
 from fhir_server.smart.launch import Launches
 from fhir_server.smart.mint import digest, new_id
@@ -29,8 +30,6 @@ CODE_MS: Final = 60_000
 """Life of an authorization code, in ms."""
 _CODE_KEPT_MS: Final = 10 * 60_000
 _GRANT_KEPT_MS: Final = 65 * 60_000
-_NOT_RESOURCES: Final = frozenset({"patient", "user", "system"})
-
 Step = Literal["login", "totp", "patient", "consent"]
 
 
@@ -104,17 +103,24 @@ class Flows:
         return "patient" if wants and flow.chosen_by != visitor.user.id else "consent"
 
     def grantable(self, flow: Flow, user: User) -> Rights:
-        """Return which of the scopes this account can grant at all: rights on records need a record."""
+        """Return which of the scopes this account can grant at all: rights on records need a record.
+
+        An audit administrator grants rights on the audit, if it is named, and nothing besides.
+        """
         rights = understand(flow.scope)
-        return rights if user.fhir_user and not is_administrator(user) else without(rights, _NOT_RESOURCES)
+        if AUDIT_ADMINISTRATOR in user.roles:
+            return of_audit(rights)
+        return rights if user.fhir_user and not is_administrator(user) else without(rights, LEVELS)
 
     async def choose(self, held: Held[Flow], user: User, choice: Choice) -> Held[Flow]:
         """Write down which patient ``user``, who may open that record, has chosen."""
         context = msgspec.structs.replace(held.value.context, patient=choice.id)
         return await self.replace(held, context=context, fhir_user=choice.fhir_user, chosen_by=user.id)
 
-    async def allow(self, held: Held[Flow], visitor: Visitor, selected: Sequence[str]) -> str:
-        """Grant the scopes that were left selected; return the address to send the browser to.
+    async def allow(
+        self, held: Held[Flow], visitor: Visitor, selected: Sequence[str]
+    ) -> tuple[str, Grant | None]:
+        """Grant the scopes that were left selected; return the address to send the browser to, and the grant.
 
         The flow, the launch and the code change hands in one write: none is used twice. Raises Stale then.
         """
@@ -123,7 +129,7 @@ class Flows:
         kept = [text for text in offered.granted.split(" ") if text in set(selected)]
         rights = understand(" ".join(kept))
         if not rights.granted or (offered.scopes and not rights.scopes):
-            return await self.deny(held)
+            return await self.deny(held), None
         grant = self._grant(flow, visitor, rights.granted, now)
         desk = Desk(self._shelves, self._tokens, now, user=visitor.user)
         request = FormRequest("POST", {"state": flow.state} if flow.state else {})
@@ -137,10 +143,10 @@ class Flows:
         if flow.launch:
             launch = await self._shelves.launches.get(flow.launch)
             if launch is None:
-                return await self.deny(held, "invalid_request")
+                return await self.deny(held, "invalid_request"), None
             desk.written.append(self._shelves.launches.to_remove(launch))
         await self._shelves.apply(*desk.written)
-        return dict(answer[2])["Location"]
+        return dict(answer[2])["Location"], grant
 
     async def deny(self, held: Held[Flow], reason: str = "access_denied") -> str:
         """End the flow without a code; return the address to send the browser to."""

@@ -11,8 +11,11 @@ from typing import Final, cast
 from fhir_server.access.scopes import ANY, RELABEL, Letter, Rights, Scope, understand
 
 _LETTERS: Final = "cruds"
+_AUDIT: Final = understand("user/AuditEvent.rs")
 _V1: Final = {"rs": "read", "cud": "write", "cruds": "*"}
 LAUNCH: Final = frozenset({"launch", "launch/patient", "launch/encounter"})
+LEVELS: Final = frozenset({"patient", "user", "system"})
+"""Of scopes on resources."""
 OFFLINE: Final = "offline_access"
 ONLINE: Final = "online_access"
 
@@ -39,6 +42,12 @@ def without(granted: Rights, levels: frozenset[str]) -> Rights:
     """Return the rights without the scopes on resources of some levels (patient, user, system)."""
     kept = [scope.text for scope in granted.scopes if scope.level not in levels]
     return understand(" ".join([*sorted(granted.other), *kept]))
+
+
+def of_audit(rights: Rights) -> Rights:
+    """Return what an audit administrator may grant: reading the audit, where it is named, and no record."""
+    named = " ".join(scope.text for scope in rights.scopes if scope.type == _AUDIT.scopes[0].type)
+    return understand(f"{without(rights, LEVELS).granted} {within(understand(named), _AUDIT).granted}")
 
 
 def is_for_people(rights: Rights) -> bool:

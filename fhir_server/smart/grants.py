@@ -78,12 +78,13 @@ class Decider(AuthorizationServer):  # type: ignore[misc]  # Authlib has no type
         desk, record = self.desk, client.record
         if grant_type == "client_credentials":
             seconds = self.lifetimes.backend
-            return _response(desk.tokens.access(record, scope, seconds), seconds, scope)
+            desk.issued = desk.tokens.access(record, scope, seconds)
+            return _response(desk.issued, seconds, scope)
         assert desk.grant is not None
         assert desk.user is not None
         grant, seconds = desk.grant.value, self.lifetimes.app
-        access = desk.tokens.access(record, scope, seconds, user=desk.user, grant=grant)
-        response = _response(access, seconds, scope) | context_members(grant.context)
+        desk.issued = desk.tokens.access(record, scope, seconds, user=desk.user, grant=grant)
+        response = _response(desk.issued, seconds, scope) | context_members(grant.context)
         if grant.context.need_patient_banner is not None:
             response["smart_style_url"] = desk.tokens.site.at("style.json")
         if "openid" in scope.split():
@@ -120,6 +121,7 @@ class CodeGrant(grants.AuthorizationCodeGrant):  # type: ignore[misc]  # Authlib
             return None
         if held.value.used:
             desk.always += desk.revoke_grant(held.value.grant)
+            desk.reused = "code"
             return None
         return _Redeemed(held.value) if desk.now < held.value.until and desk.grant else None
 
@@ -152,6 +154,7 @@ class RefreshGrant(grants.RefreshTokenGrant):  # type: ignore[misc]  # Authlib h
             return None
         if held.value.used:
             desk.always += desk.revoke_grant(held.value.grant)
+            desk.reused = "refresh token"
             return None
         if desk.grant is None or not desk.session_alive:
             return None

@@ -18,6 +18,7 @@ from fhir_server.smart.fetch import Fetcher, Guarded
 from fhir_server.smart.flow import Flows
 from fhir_server.smart.grants import Lifetimes
 from fhir_server.smart.issuers import Issuers
+from fhir_server.smart.journal import Journal, Record
 from fhir_server.smart.jwks import KeySets
 from fhir_server.smart.keys import Keys
 from fhir_server.smart.launch import Launches
@@ -34,7 +35,10 @@ _TIDY_SECONDS: Final = 600
 
 
 class House:
-    """Everything that the routes need. ``fetching``: how others' key sets are fetched, else over https."""
+    """Everything that the routes need.
+
+    ``fetching``: how others' key sets are fetched, else over https. ``record``: the way into the audit.
+    """
 
     def __init__(
         self,
@@ -45,11 +49,13 @@ class House:
         clock: Callable[[], int] = now_ms,
         fetching: httpx.AsyncBaseTransport | None = None,
         passwords: Passwords | None = None,
+        record: Record | None = None,
     ) -> None:
         self.settings = settings
         self.clock = clock
         self.run = run
         self._tidying: asyncio.Task[None] | None = None
+        self.journal = Journal(record, clock)
         self.site = Site(settings.public_base)
         self.shelves = Shelves(state)
         self.keys = Keys(self.shelves, clock)
@@ -62,7 +68,7 @@ class House:
         self.fetcher = Fetcher(fetching or Guarded(httpx.AsyncHTTPTransport(retries=0)))
         self.key_sets = KeySets(self.fetcher, clock)
         lifetimes = Lifetimes(settings.access_token_seconds, settings.backend_token_seconds)
-        self.server = Server(self.shelves, self.tokens, self.key_sets, self.sessions, lifetimes)
+        self.server = Server(self.shelves, self.tokens, self.key_sets, self.sessions, lifetimes, self.journal)
         self.launches = Launches(self.shelves, run, clock)
         self.patients = Patients(run, clock, self.site.base)
         self.flows = Flows(self.shelves, self.tokens, self.launches, lifetimes)

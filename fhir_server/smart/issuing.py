@@ -8,7 +8,9 @@ from fhir_server.access.scopes import grantable, understand
 from fhir_server.faults import Fault, Kind
 from fhir_server.smart.granting import covers, needs_patient
 from fhir_server.smart.house import House
+from fhir_server.smart.journal import COMMAND_LINE, Who
 from fhir_server.smart.records import Client, User
+from fhir_server.smart.tokens import jti_of
 
 
 class Wanted(NamedTuple):
@@ -35,9 +37,16 @@ async def issue(house: House, wanted: Wanted, seconds: int) -> str:
     _check(wanted, client, user)
     await house.keys.refresh()
     purposes = (wanted.purpose,) if wanted.purpose else None
-    return house.tokens.access(
+    token = house.tokens.access(
         client, wanted.scope, seconds, user=user, purposes=purposes, patient=wanted.patient
     )
+    details = (
+        ("scope", wanted.scope),
+        ("for", f"{client.id} {wanted.user}".strip()),
+        ("seconds", str(seconds)),
+    )
+    await house.journal.tell("token-issue", Who(COMMAND_LINE), f"token {jti_of(token)}", details=details)
+    return token
 
 
 def _check(wanted: Wanted, client: Client, user: User | None) -> None:

@@ -18,9 +18,10 @@ from starlette.routing import Route
 from fhir_server.faults import Fault, Kind
 from fhir_server.smart.administration import Administration
 from fhir_server.smart.browsing import Browsing
-from fhir_server.smart.exchange import TooLarge, fault_json, form, json, tree
+from fhir_server.smart.exchange import TooLarge, address_of, fault_json, form, json, tree
 from fhir_server.smart.grants import Answer
 from fhir_server.smart.house import House
+from fhir_server.smart.journal import Who
 from fhir_server.smart.metadata import openid_configuration, smart_configuration
 from fhir_server.smart.register import register
 from fhir_server.smart.view import style
@@ -110,11 +111,13 @@ class Endpoints:
 
     async def token(self, request: Request) -> Response:
         """Answer the token endpoint."""
-        return _answer(await self._house.server.token(await form(request), _authorization(request)))
+        pairs, authorization = await form(request), _authorization(request)
+        return _answer(await self._house.server.token(pairs, authorization, address_of(request)))
 
     async def revoke(self, request: Request) -> Response:
         """Answer the revocation endpoint."""
-        return _answer(await self._house.server.revoke(await form(request), _authorization(request)))
+        pairs, authorization = await form(request), _authorization(request)
+        return _answer(await self._house.server.revoke(pairs, authorization, address_of(request)))
 
     async def introspect(self, request: Request) -> Response:
         """Answer the introspection endpoint, for clients and for resource servers with a bearer token."""
@@ -140,7 +143,12 @@ class Endpoints:
         metadata = await tree(request)
         if metadata is None:
             return json(400, {"error": "invalid_client_metadata", "error_description": "Send a JSON object."})
-        return json(*await register(self._house.shelves, metadata, self._house.clock()))
+        status, body = await register(self._house.shelves, metadata, self._house.clock())
+        if status == 201:
+            who, target = Who(address=address_of(request)), f"client {body['client_id']}"
+            details = (("scope", body["scope"]), ("registration", "dynamic"))
+            await self._house.journal.tell("client-add", who, target, details=details)
+        return json(status, body)
 
 
 def _published(request: Request, body: dict[str, Any]) -> Response:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, Final
 from urllib.parse import unquote
 
@@ -18,16 +19,20 @@ from fhir_server.smart.assertions import ASSERTION_TYPE, Peek, key_for, peek
 from fhir_server.smart.desk import Desk, FormRequest, form_of
 from fhir_server.smart.endpoints import Introspection, Revocation
 from fhir_server.smart.grants import NO_STORE, Answer, Decider, Lifetimes
+from fhir_server.smart.journal import Journal
 from fhir_server.smart.jwks import KeySets
 from fhir_server.smart.mint import digest
 from fhir_server.smart.sessions import Sessions
 from fhir_server.smart.shelf import Shelves
+from fhir_server.smart.telling import tell_revocation, tell_token
 from fhir_server.smart.tokens import Tokens, revocation_keys
 from fhir_server.store.api import Stale
 
 _TRIES: Final = 4
 
 Decide = Callable[[Decider, FormRequest], Answer]
+Tell = Callable[[dict[str, str], Desk | None, int, Any], Awaitable[None]]
+"""Writes down what became of a request: its form, its desk if it came so far, status and body."""
 
 
 class Server:
@@ -40,20 +45,23 @@ class Server:
         key_sets: KeySets,
         sessions: Sessions,
         lifetimes: Lifetimes,
+        journal: Journal,
     ) -> None:
         self._shelves = shelves
         self._tokens = tokens
         self._key_sets = key_sets
         self._sessions = sessions
         self._lifetimes = lifetimes
+        self._journal = journal
 
-    async def token(self, pairs: list[tuple[str, str]], authorization: str) -> Answer:
-        """Answer the token endpoint: status, JSON body, headers."""
-        return await self._run(pairs, authorization, _token)
+    async def token(self, pairs: list[tuple[str, str]], authorization: str, address: str = "") -> Answer:
+        """Answer the token endpoint: status, JSON body, headers. ``address``: whence the request comes."""
+        return await self._run(pairs, authorization, _token, tell=partial(tell_token, self._journal, address))
 
-    async def revoke(self, pairs: list[tuple[str, str]], authorization: str) -> Answer:
+    async def revoke(self, pairs: list[tuple[str, str]], authorization: str, address: str = "") -> Answer:
         """Answer the revocation endpoint."""
-        return await self._run(pairs, authorization, _revoke)
+        tell = partial(tell_revocation, self._journal, address)
+        return await self._run(pairs, authorization, _revoke, tell=tell)
 
     async def introspect(
         self, pairs: list[tuple[str, str]], authorization: str, *, may_introspect: bool
@@ -68,7 +76,10 @@ class Server:
         decide: Decide,
         *,
         may_introspect: bool = False,
+        tell: Tell | None = None,
     ) -> Answer:
+        form: dict[str, str] = {}
+        desk: Desk | None = None
         try:
             form = form_of(pairs)
             client_id, seen = _claimed(form, authorization)
@@ -86,11 +97,14 @@ class Server:
                 except Stale:
                     # Somebody used the same code, token or jti at the same moment: decide again.
                     continue
-                return status, body, _with_no_store(headers)
-            raise InvalidRequestError("Too many requests use the same token at once.")
+                break
+            else:
+                raise InvalidRequestError("Too many requests use the same token at once.")
         except OAuth2Error as error:
             status, body, headers = error()
-            return status, body, _with_no_store(headers)
+        if tell is not None:
+            await tell(form, desk, status, body)
+        return status, body, _with_no_store(headers)
 
     async def _client_of_refresh(self, form: dict[str, str]) -> str:
         """Return the public client that a refresh token was issued to; "" for any other request.

@@ -9,8 +9,9 @@ import pytest
 from fhir.resources.R4B.auditevent import AuditEvent
 from hypothesis import given
 
+from fhir_server.audit.coding import Origin
 from fhir_server.audit.entry import Agent, Entry, Item
-from fhir_server.audit.events import Origin, audit_events
+from fhir_server.audit.events import audit_events
 from fhir_server.resources.codec import encode, with_meta
 from fhir_server.validation import errors
 from tests.audit.world import BACKEND, NOW, NURSE, entries

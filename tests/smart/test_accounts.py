@@ -102,6 +102,23 @@ def test_an_administrator_grants_no_rights_on_records(world: World) -> None:
     assert "Patient" not in browser.page.text
 
 
+def test_an_audit_administrator_grants_reading_the_audit_and_nothing_else(world: World) -> None:
+    asked = "openid user/*.cruds user/Patient.rs user/AuditEvent.cruds"
+    world.client("audit-app", scope=asked)
+    browser = world.browser()
+    for name, role, granted in (
+        ("auditor-2", AUDIT_ADMINISTRATOR, {"openid", "user/AuditEvent.rs"}),
+        ("chief-2", SYSTEM_ADMINISTRATOR, {"openid"}),
+    ):
+        account = world.user(name, roles=(role,))
+        browser = world.browser()
+        browser.authorize("audit-app", scope=asked)
+        browser.login(name)
+        browser.one_time(account)
+        code = str(browser.arrived(browser.allow())["code"])
+        assert set(world.redeem("audit-app", code).json()["scope"].split()) == granted
+
+
 @pytest.mark.parametrize(
     "changes",
     [

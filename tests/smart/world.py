@@ -158,6 +158,7 @@ class World:
             clock=self.clock,
             fetching=guarded,
             passwords=Passwords(cheap=True),
+            record=service.audit.recorder.record if service.audit else None,
         )
         self.house = house
         self.service = replace(service, house=house, authenticate=house.bearer.actor)
