@@ -17,6 +17,9 @@ from mappings.engine.path import Path, Step
 from mappings.engine.systems import Systems, for_source
 from mappings.engine.tree import Node
 
+_ONE_IDENTIFIER = frozenset({"Bundle", "Composition", "ConceptMap", "QuestionnaireResponse"})
+"""Resource types whose identifier is no list."""
+
 _PARAMETERS, _CONTEXT, _ROW = "$parameters.", "$context.", "$row"
 
 
@@ -159,7 +162,7 @@ class TargetSource:
             return {}
         for index, system in enumerate(self.systems):
             self.lines.add(f"I{index} = value if chosen == {index} else None")
-            if self.target.by == "logical":
+            if self.target.by == "logical" or self.target.type in _ONE_IDENTIFIER:
                 step = Step("identifier", "identifier")
                 child = node.at((step,))
                 child.variable((Step("value", "value"),), f"I{index}")
