@@ -11,7 +11,7 @@ import pytest
 from fhir_server.audit.store import WithAudit
 from fhir_server.audit.trail import Noted, Trail, begin
 from fhir_server.faults import Fault, Kind
-from fhir_server.search.predicate import EVERYTHING, Chain, Has, IdIn, Predicate, all_of, negate
+from fhir_server.search.predicate import EVERYTHING, About, Chain, Has, IdIn, Predicate, all_of, negate
 from fhir_server.search.query import Query
 from fhir_server.search.visibility import Visibility
 from fhir_server.store.api import HistoryQuery, Stale, Store
@@ -83,8 +83,22 @@ async def test_a_search_that_stays_is_answered(both: WithAudit) -> None:
     assert (await both.search(ALL, Query("Patient", where))).matches == []
 
 
-async def test_rights_that_lead_across_give_nothing_rather_than_too_much(both: WithAudit) -> None:
-    across = Visibility("test", MappingProxyType({"AuditEvent": negate(TO_RECORDS)}))
+CLASSED = negate(About(frozenset({1})))
+"""Which policy class a patient is in is known where the records are."""
+
+
+@pytest.mark.parametrize(
+    "across",
+    [
+        Visibility("test", MappingProxyType({"AuditEvent": negate(TO_RECORDS)})),
+        Visibility("test", MappingProxyType({"AuditEvent": CLASSED})),
+        Visibility("test", default=EVERYTHING, consents=MappingProxyType({"AuditEvent": CLASSED})),
+    ],
+    ids=["by a reference", "by policy class", "by consent"],
+)
+async def test_rights_that_lead_across_give_nothing_rather_than_too_much(
+    both: WithAudit, across: Visibility
+) -> None:
 
     for reading in (
         both.read(across, "AuditEvent", "e"),

@@ -14,6 +14,7 @@ from fhir_server.crypto.keys import KeyFault, KeyRing
 from fhir_server.faults import Fault, Kind
 from fhir_server.search.predicate import ReferenceIs, StringStarts, TokenIs, Where
 from fhir_server.search.query import Query
+from fhir_server.store.api import Reclass, Slice
 from fhir_server.store.sqlite.store import SqliteStore
 from tests.contract.store_world import ALL, change, extractor, matcher, open_sqlite, put
 
@@ -58,6 +59,13 @@ async def test_no_byte_of_any_file_shows_what_was_stored(tmp_path: Path, suite: 
     for number in range(20):
         await put(store, change("Patient", f"MRN-0042-4711.{number}", text=" ".join(SECRETS), **values))
         await put(store, change("Patient", f"MRN-0042-4711.{number}", 2, text="".join(SECRETS), **values))
+    everything = " ".join(SECRETS).encode()
+    for secret in SECRETS:
+        patient, rule = f"MRN-0042-4711.{secret}", secret.encode() + everything
+        about = change("Observation", f"about-{secret}", patients=[patient, SECRETS[0]])
+        await store.commit(
+            [store.prepare(about)], (), [Reclass(patient, 0, (Slice(0, 9, rule),), everything)]
+        )
     found = await store.search(
         ALL, Query("Patient", Where("name", StringStarts("schneider")), total="accurate")
     )
@@ -109,6 +117,27 @@ async def test_rotation_reseals_while_the_store_serves_and_the_old_key_can_go(tm
         assert await store.check() == []
     for store in (serving, admin, reopened):
         await store.close()
+
+
+async def test_rotation_reseals_rules_and_standings_and_keeps_their_keys_until_then(tmp_path: Path) -> None:
+    store = open_sqlite(tmp_path)
+    filed = [Reclass(f"p{n}", 0, (Slice(0, 9, b"rule %d" % n),), b"note %d" % n) for n in range(450)]
+    await store.commit([], (), filed)
+    KeyRing.load(tmp_path / "keys").rotate()
+    rules, standing = await store.policies.rules(), await store.policies.standing(["p7", "p449"])
+
+    assert await store.retire() == ()
+    assert await store.reseal() == 900
+    assert await store.reseal() == 0
+    assert await store.retire() == (1,)
+
+    again = open_sqlite(tmp_path)
+    assert len(rules) == 450
+    assert await again.policies.rules() == rules
+    assert await again.policies.standing(["p7", "p449"]) == standing
+    assert await again.check() == []
+    await store.close()
+    await again.close()
 
 
 async def test_a_key_in_use_is_not_retired(tmp_path: Path) -> None:
