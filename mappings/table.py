@@ -15,9 +15,14 @@ from mappings.engine.format import MapFormat
 from mappings.engine.laws import two_way
 from mappings.engine.model import Issue, Map, Refused
 from mappings.engine.support import consumers
+from mappings.his.delimited import Delimited
+from mappings.his.excel import Sheet
 from mappings.his.format import TableFormat
-from mappings.his.rows import Source
+from mappings.his.opening import BOOKS
+from mappings.his.places import Stream
+from mappings.his.rows import Source, refused
 from mappings.his.tables import Column, Table
+from mappings.his.text import named
 
 
 class UserTables(TableFormat):
@@ -49,6 +54,23 @@ def _table(map_: Map) -> Table:
     columns = {name: Column(name, "text", 0, 0, name) for name in columns_of(map_)}
     key: Sequence[str] = map_.targets[0].identities[0].values
     return Table("table", map_.kind, map_.title, tuple(key), columns)
+
+
+def undefined(stream: BinaryIO, name: str, options: Mapping[str, str]) -> Delimited | Sheet:
+    """Return a file as a table of which nothing is known but its own header; for making a map of it.
+
+    ``options``: encoding, sheet. Refused when the file names no columns.
+    """
+    place = Stream(stream, name)
+    if name.lower().endswith(BOOKS):
+        return Sheet(place, sheet=options.get("sheet"))
+    try:
+        encoding = named(options["encoding"]) if "encoding" in options else None
+    except LookupError:
+        raise refused(
+            name, "No encoding has this name; gb18030 and utf-8 are usual.", "not-supported"
+        ) from None
+    return Delimited(place, encoding=encoding)
 
 
 def make(folder: Path) -> UserTables:

@@ -122,7 +122,7 @@ class _Inner:
         self.lines.add(f"if {value} is not None: {name}[{key!r}] = {value}")
 
     def _list(self, name: str, key: str, parts: dict[str, Node | Item | Rows]) -> None:
-        ordered = sorted(parts.values(), key=lambda part: _order(part))
+        ordered = sorted(parts.values(), key=_order)
         if len(ordered) == 1 and isinstance(ordered[0], Node):
             value = maybe(self.lines, ordered[0])
             held = self.lines.name("h")

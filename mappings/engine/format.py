@@ -82,4 +82,9 @@ class MapFormat:
                 )
             )
         chosen = [known[name] for name in overlays]
-        return tuple(schema.load(file, self.tables, chosen) for file in sorted(self.folder.glob("**/*.yaml")))
+        files = [
+            file
+            for file in sorted(self.folder.glob("**/*.yaml"))
+            if self.overlay_folder is None or self.overlay_folder not in file.parents
+        ]
+        return tuple(schema.load(file, self.tables, chosen) for file in files)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from hashlib import sha1
 from urllib.parse import quote, unquote
 from uuid import UUID
@@ -39,7 +40,15 @@ def full_url(type_: str, system: str, value: str) -> str:
 
 def token(system: str, value: str) -> str:
     """Write a token search value, percent-encoded. https://hl7.org/fhir/R4/search.html#escaping"""
-    return quote(f"{escape(system)}|{escape(value)}", safe=":/.~-_")
+    if value.isascii() and value.isalnum():
+        return _of_system(system) + value
+    return _of_system(system) + quote(escape(value), safe=":/.~-_")
+
+
+@lru_cache(maxsize=1024)
+def _of_system(system: str) -> str:
+    """Return the first half of a token: a run names few systems, and many values of each."""
+    return quote(f"{escape(system)}|", safe=":/.~-_")
 
 
 def escape(text: str) -> str:

@@ -148,7 +148,7 @@ def _walk(row: Row) -> Iterator[Row]:
 
 def _fill(row: Row, known: Fields, random: Random, own: Mapping[str, Sampler]) -> None:
     every = {source for sources, _ in known.joined for source in sources} | known.samplers.keys()
-    inner = {block for block in row.children}
+    inner = set(row.children)
     for sources, sampler in known.joined:
         if _belongs(sources[0], row, inner):
             for source, value in zip(sources, sampler(random), strict=True):
@@ -216,11 +216,11 @@ def _differences(
     defaults = _defaults(map_)
     left, right = dict(leaves(before)), dict(leaves(after))
     for path in sorted(left.keys() | right.keys()):
-        general = _general(path)
-        if general in lost or general in one_way or general.startswith("$context"):
+        plain = general(path)
+        if plain in lost or plain in one_way or plain.startswith("$context"):
             continue
         one, other = left.get(path), right.get(path)
-        if as_text(one) != as_text(other) and not (one is None and other == defaults.get(general)):
+        if as_text(one) != as_text(other) and not (one is None and other == defaults.get(plain)):
             yield path, one, other
 
 
@@ -261,7 +261,7 @@ def _leaves(tree: Any, path: str) -> Iterator[tuple[str, Any]]:
         yield path, tree
 
 
-def _general(path: str) -> str:
+def general(path: str) -> str:
     """Return a path without its row numbers."""
     return "".join(part.partition("]")[2] if index else part for index, part in enumerate(path.split("[")))
 

@@ -134,8 +134,10 @@ class _Reading:
 
     def _build(self, reader: Reader, row: Any, number: int, chosen: int, value: str, url: str) -> None:
         target = reader.target
-        resource = self._made(reader, row, number, chosen, value)
         earlier = self.entries.get(url)
+        if earlier is not None and target.by == "create" and not target.fields:
+            return  # it says nothing but its identity, which what is there says too
+        resource = self._made(reader, row, number, chosen, value)
         if earlier is not None:
             if earlier["resource"] == resource:
                 return

@@ -125,7 +125,7 @@ class _Builder:
         return Target(
             id=text(top.get("id"), problems),
             type=text(top.get("type"), problems),
-            fields=fields.fields(top.get("fields"), each),
+            fields=fields.fields(top.get("fields")),
             identities=tuple(
                 self._identity(item) for item in items(top.get("identity"), problems, optional=True)
             ),

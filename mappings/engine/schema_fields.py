@@ -27,17 +27,17 @@ class FieldReader:
         self.tables = tables
         self.flat = flat
 
-    def fields(self, spot: Spot | None, each: str) -> tuple[Pair | Link | Group, ...]:
-        """Read a list of fields. ``each``: the block whose rows they are made of."""
-        return tuple(self._field(item, each) for item in items(spot, self.problems))
+    def fields(self, spot: Spot | None) -> tuple[Pair | Link | Group, ...]:
+        """Read a list of fields."""
+        return tuple(self._field(item) for item in items(spot, self.problems))
 
-    def _field(self, spot: Spot, each: str) -> Pair | Link | Group:
+    def _field(self, spot: Spot) -> Pair | Link | Group:
         keys = spot.value if isinstance(spot.value, dict) else {}
         if "into" in keys:
             return self._group(spot)
         if "link" in keys:
             return self._link(spot)
-        return self._pair(spot, each)
+        return self._pair(spot)
 
     def _group(self, spot: Spot) -> Group:
         top = mapping(spot, self.problems, _GROUP_KEYS, ("for-each", "into", "fields"))
@@ -47,7 +47,7 @@ class FieldReader:
         return Group(
             each=each,
             into=self._path(top.get("into")),
-            fields=self.fields(top.get("fields"), each),
+            fields=self.fields(top.get("fields")),
             constants=self.constants(top.get("constants")),
             when=condition(top.get("when"), self.problems),
             at=spot.at,
@@ -62,7 +62,7 @@ class FieldReader:
             at=spot.at,
         )
 
-    def _pair(self, spot: Spot, each: str) -> Pair:
+    def _pair(self, spot: Spot) -> Pair:
         problems = self.problems
         top = mapping(spot, problems, _PAIR_KEYS, ("from", "to"))
         sources = mixed(top.get("from"), problems)

@@ -26,7 +26,7 @@ def _decimal(value: Any) -> Decimal:
 def plain(value: Any) -> str:
     """Write a number without an exponent, digits as they are."""
     if isinstance(value, bool) or not isinstance(value, int | Decimal):
-        raise ValueError("The element's value is no number.")  # noqa: TRY004 - the converters' one error
+        raise ValueError("The element's value is no number.")
     return f"{value:f}" if isinstance(value, Decimal) else str(value)
 
 
@@ -81,7 +81,7 @@ def integer(options: Options) -> Converter:
 
     def write(value: Any) -> str:
         if isinstance(value, bool) or not isinstance(value, int):
-            raise ValueError("The element's value is no whole number.")  # noqa: TRY004 - the converters' one error
+            raise ValueError("The element's value is no whole number.")
         return str(value)
 
     low = 0 if least is None else int(least)
@@ -103,7 +103,7 @@ def boolean(options: Options) -> Converter:
 
     def write(value: Any) -> str:
         if not isinstance(value, bool):
-            raise ValueError("The element's value is neither true nor false.")  # noqa: TRY004 - one error
+            raise ValueError("The element's value is neither true nor false.")
         return yes[0] if value else no[0]
 
     return Converter("boolean", read, write, lambda random: random.choice((yes[0], no[0])))

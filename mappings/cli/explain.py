@@ -1,0 +1,79 @@
+"""``fhir-map explain``: this element came from that field, by this rule."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from mappings.cli.convert import FilesArgument, FromOption
+from mappings.cli.files import inputs
+from mappings.cli.options import (
+    FormatOption,
+    MapsOption,
+    OverlayOption,
+    SourceOption,
+    ZoneOption,
+    context_of,
+    err,
+    format_of,
+    out,
+    pairs_of,
+)
+from mappings.engine.batches import Converted
+from mappings.engine.batches import convert as converted
+from mappings.engine.model import Context
+from mappings.engine.trace import Origin, trace
+
+
+def explain(
+    files: FilesArgument,
+    from_: FromOption,
+    element: Annotated[
+        str, typer.Option(metavar="PATH", help="Only elements that begin so: Patient.gender, Claim.item.")
+    ] = "",
+    maps: MapsOption = None,
+    overlay: OverlayOption = None,
+    source: SourceOption = "local",
+    zone: ZoneOption = "+08:00",
+    option: FormatOption = None,
+    limit: Annotated[int, typer.Option(help="Messages that are explained.")] = 1,
+) -> None:
+    """Show for each FHIR element the source field that it came from and the line of the map that says so."""
+    format_ = format_of(from_, maps)
+    context = context_of(source, zone, archive=False)
+    shown = 0
+    for each in inputs(files, format_):
+        with each.opened() as stream:
+            found = format_.split(stream, {"where": each.name, **pairs_of(option)})
+            for piece in converted(format_, found, context, overlay or [], rows=1):
+                if piece.result is None:
+                    for issue in piece.issues:
+                        err.print(f"{issue.severity}: {issue.where}: {issue.sentence}", markup=False)
+                    continue
+                if shown == limit:
+                    return
+                shown += 1
+                out.print(_table(piece, context, element))
+    if not shown:
+        raise typer.Exit(1)
+
+
+def _table(piece: Converted, context: Context, element: str) -> Table:
+    assert piece.map is not None
+    assert piece.result is not None
+    table = Table(title=piece.messages[0].where, title_justify="left")
+    for head in ("FHIR element", "Value", "Source field", "Source value", "Rule"):
+        table.add_column(head, overflow="fold")
+    for origin in trace(piece.map, piece.messages[0], piece.result, context):
+        if origin.element.startswith(element):
+            table.add_row(*_cells(origin))
+    for left in piece.result.unmapped:
+        if not element:
+            table.add_row("", "", left.path, str(left.value), "unmapped: kept in the archive", style="yellow")
+    return table
+
+
+def _cells(origin: Origin) -> tuple[str, str, str, str, str]:
+    return origin.element, str(origin.value), origin.source, str(origin.native or ""), origin.rule
