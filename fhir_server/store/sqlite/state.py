@@ -15,6 +15,7 @@ from fhir_server.crypto.envelope import Damaged, Envelope
 from fhir_server.faults import Fault, Kind
 from fhir_server.store.api import Stale
 from fhir_server.store.sqlite.reader import Readers
+from fhir_server.store.sqlite.stamps import Changes
 from fhir_server.store.sqlite.state_seals import COLUMNS, Row, Sealed, opened, sealed
 from fhir_server.store.sqlite.writer import Writer
 from fhir_server.store.state import Put, Record, Remove, StateChange
@@ -29,15 +30,22 @@ class SqliteState:
         self,
         readers: Readers,
         writer: Writer,
+        changes: Changes,
         envelope: Envelope,
         blind: BlindIndex,
         clock: Callable[[], int],
     ) -> None:
         self._readers = readers
         self._writer = writer
+        self._changes = changes
         self._envelope = envelope
         self._blind = blind
         self._clock = clock
+
+    def stamp(self) -> int | None:
+        """Return the number of the last commit; None during one."""
+        number = self._changes.number
+        return None if number & 1 else number
 
     async def get(self, kind: str, key: str) -> Record | None:
         """Return a record; None when absent."""

@@ -114,7 +114,9 @@ class SqliteStore:
         self._writer = Writer(lambda: connect(writing=True), self._turns, self._changes, names, tools)
         self._rotation = Rotation(self._readers, self._writer, names, tools, ring)
         self._learner = Learner(self._readers, self._writer, names, tools, options.learning)
-        self.state = SqliteState(self._readers, self._writer, tools.envelope, tools.blind, options.clock)
+        self.state = SqliteState(
+            self._readers, self._writer, self._changes, tools.envelope, tools.blind, options.clock
+        )
         self.jobs = SqliteJobs(self._readers, self._writer)
         self.policies = SqlitePolicies(self._readers, tools.envelope, tools.blind)
         self.parameters = SqliteParameters(self._readers, self._writer, names, tools)
