@@ -6,7 +6,7 @@ https://hl7.org/fhir/R4/searchparameter-registry.html
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import cache
 from types import MappingProxyType
@@ -14,6 +14,7 @@ from typing import Literal
 
 from fhir_server.faults import Fault, Kind
 from fhir_server.resources.types import RESOURCE_TYPES, definitions, table
+from fhir_server.search.targets import reachable
 
 Type = Literal["token", "string", "date", "number", "quantity", "reference", "uri", "composite", "special"]
 """https://hl7.org/fhir/R4/search.html#ptypes"""
@@ -195,7 +196,16 @@ def parameters(type_: str) -> Mapping[str, Parameter]:
         is_domain = any(element.name == "contained" for element in definitions()[type_].elements)
         levels += [*(["DomainResource"] if is_domain else []), type_]
     by_base = _by_base()
-    return MappingProxyType({each.code: each for level in levels for each in by_base.get(level, ())})
+    found = (each for level in levels for each in by_base.get(level, ()))
+    return MappingProxyType({each.code: _held(each, type_) for each in found})
+
+
+def _held(parameter: Parameter, type_: str) -> Parameter:
+    """Hold a reference to the types that it can lead to from ``type_``."""
+    if parameter.type != "reference" or type_ == "Resource":
+        return parameter
+    targets = reachable(parameter.targets, parameter.expression, type_)
+    return parameter if targets == parameter.targets else replace(parameter, targets=targets)
 
 
 @cache

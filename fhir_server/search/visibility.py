@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+from fhir_server.search.implied import still_to_ask
 from fhir_server.search.predicate import (
     EVERYTHING,
     NOTHING,
@@ -84,7 +85,8 @@ class Visibility:
         """
         if self.is_everything:
             return predicate
-        return all_of((self.of(resource_type), self._hops(predicate)))
+        asked = self._hops(predicate)
+        return all_of((still_to_ask(self.of(resource_type), asked, resource_type), asked))
 
     def _hops(self, predicate: Predicate) -> Predicate:
         if isinstance(predicate, Chain):
