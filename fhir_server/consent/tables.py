@@ -15,10 +15,8 @@ from fhir_server.search.parameters import CLINICAL_DATE, parameters
 def code_parameters(type_: str) -> tuple[str, ...]:
     """Return the parameters that hold what a record is about: its code, category, reason, finding …"""
     wanted = policy().code_parameters
-    known = parameters(type_)
-    found = sorted(code for code, each in known.items() if each.type == "token" and code in wanted)
-    # combo-code of Observation holds its code and those of its components.
-    return tuple(code for code in found if f"combo-{code}" not in found)
+    known = parameters(type_).items()
+    return tuple(sorted(code for code, each in known if each.type == "token" and code in wanted))
 
 
 @cache

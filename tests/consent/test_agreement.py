@@ -52,7 +52,7 @@ class Classes:
         return self._numbers[found[0].rule] if found else 0
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(
     st.tuples(consents("1"), consents("2"), consents("3")),
     st.lists(askings(), min_size=3, max_size=3),
@@ -94,6 +94,6 @@ def test_the_compiled_form_and_the_plain_one_agree_on_every_record(
 
 
 @given(consents())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_whatever_the_strategies_make_can_be_enforced(tree: Tree) -> None:
     assert refusals(tree, ZONE) == ()

@@ -118,7 +118,7 @@ _ELEMENTS: dict[str, SearchStrategy[Any]] = {
 
 
 @st.composite
-def provisions(draw: st.DrawFn, levels: int = 4) -> Tree:
+def provisions(draw: st.DrawFn, levels: int = 3) -> Tree:
     """Draw a provision with some elements, and with nested ones of either kind."""
     names = draw(st.lists(st.sampled_from(sorted(_ELEMENTS)), max_size=2, unique=True))
     found: Tree = {"type": draw(st.sampled_from(("permit", "deny")))}

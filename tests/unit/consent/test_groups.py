@@ -1,0 +1,174 @@
+"""All policy classes in one condition: several patients, unknown classes, one's own records, limits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from fhir_server.consent import groups
+from fhir_server.consent.asking import Asking
+from fhir_server.consent.combine import slices
+from fhir_server.consent.groups import Consents
+from fhir_server.consent.policy import CONFIDENTIALITY
+from fhir_server.consent.source import directive
+from fhir_server.faults import Fault, Kind
+from fhir_server.search.match import matches
+from fhir_server.search.predicate import EVERYTHING, NOTHING, Predicate, TokenIs, Where
+from tests.consent.wishes import PARTICIPATION, ZONE, Shelf, Tree, coding, concept, consent, refers
+
+B = Asking(organization="Organization/b", purpose="TREAT")
+OWN = Where("_tag", TokenIs("urn:test", "own"))
+
+
+def rule(root: Tree) -> bytes:
+    found = directive(consent(root), ZONE)
+    assert found is not None
+    return slices([found])[0].rule
+
+
+DENY = rule({"type": "deny"})
+PERMIT = rule({"type": "permit"})
+NOT_RESTRICTED = rule(
+    {"type": "permit", "provision": [{"type": "deny", "securityLabel": [coding(CONFIDENTIALITY, "R")]}]}
+)
+
+
+def names(organization: str) -> bytes:
+    role = concept(coding(PARTICIPATION, "IRCP"))
+    return rule({"type": "deny", "actor": [{"role": role, "reference": refers(organization)}]})
+
+
+def known(*rules: bytes) -> Consents:
+    consents = Consents()
+    consents.learn(enumerate(rules, 1))
+    return consents
+
+
+def sees(condition: Predicate, classes: dict[str, int], **elements: Any) -> bool:
+    tree = {"resourceType": "Appointment", "id": "1", **elements}
+    shelf = Shelf((tree,))
+    values = shelf.records["Appointment", "1"]
+    return matches(
+        condition,
+        "Appointment",
+        "1",
+        values,
+        shelf.resolve,
+        shelf.referrers,
+        lambda each: classes.get(each, 0),
+    )
+
+
+def about(*patients: str) -> dict[str, Any]:
+    return {"participant": [{"actor": refers(f"Patient/{each}")} for each in patients]}
+
+
+def test_of_a_record_about_several_patients_all_must_permit() -> None:
+    condition = known(DENY, PERMIT).condition(B, "Appointment")
+    classes = {"p": 1, "q": 2}
+
+    assert not sees(condition, classes, **about("p"))
+    assert not sees(condition, classes, **about("p", "q"))
+    assert sees(condition, classes, **about("q"))
+    assert sees(condition, classes, **about("q", "r"))
+
+
+def test_a_record_about_nobody_is_not_touched() -> None:
+    assert sees(known(DENY).condition(B, "Appointment"), {"p": 1})
+
+
+def test_a_type_that_is_about_no_patient_has_no_condition() -> None:
+    assert known(DENY).condition(B, "Medication") is EVERYTHING
+    assert known(DENY).condition(B, "Patient") is not EVERYTHING
+
+
+def test_a_class_that_is_not_known_yet_hides_its_patients() -> None:
+    consents = known(PERMIT)
+
+    assert not sees(consents.condition(B, "Appointment"), {"p": 2}, **about("p"))
+    assert not sees(consents.condition(B, "Appointment", OWN), {"p": 2}, **about("p"))
+
+    consents.learn([(2, PERMIT)])
+
+    assert sees(consents.condition(B, "Appointment"), {"p": 2}, **about("p"))
+
+
+def test_what_was_learnt_twice_or_late_changes_nothing() -> None:
+    consents = known(DENY)
+    consents.learn([(1, PERMIT)])
+
+    assert consents.highest == 1
+    assert not sees(consents.condition(B, "Appointment"), {"p": 1}, **about("p"))
+
+
+def test_a_rule_that_cannot_be_read_hides_its_patients() -> None:
+    assert not sees(known(b"?").condition(B, "Appointment"), {"p": 1}, **about("p"))
+
+
+def test_a_custodian_sees_its_own_records_and_of_others_what_a_stranger_sees() -> None:
+    condition = known(DENY).condition(B, "Appointment", OWN)
+    own = {"meta": {"tag": [{"system": "urn:test", "code": "own"}]}}
+
+    assert sees(condition, {"p": 1}, **own, **about("p"))
+    assert not sees(condition, {"p": 1}, **about("p"))
+
+
+def test_a_custodian_that_is_named_is_refused_its_own_too() -> None:
+    condition = known(names("Organization/b")).condition(B, "Appointment", OWN)
+
+    assert not sees(condition, {"p": 1}, meta={"tag": [{"system": "urn:test", "code": "own"}]}, **about("p"))
+
+
+def test_the_same_question_has_the_same_answer_object_until_a_class_is_learnt() -> None:
+    consents = known(DENY)
+    first = consents.condition(B, "Appointment", OWN)
+
+    assert consents.condition(B, "Appointment", OWN) is first
+    consents.learn([(2, NOT_RESTRICTED)])
+    assert consents.condition(B, "Appointment", OWN) != first
+
+
+def test_only_new_classes_are_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    consents = known(DENY, PERMIT)
+    consents.condition(B, "Appointment")
+    compiled: list[object] = []
+    real = groups.compile_rule
+
+    def counting(*arguments: Any) -> Predicate:
+        compiled.append(arguments[0])
+        return real(*arguments)
+
+    monkeypatch.setattr(groups, "compile_rule", counting)
+    consents.learn([(3, NOT_RESTRICTED)])
+    consents.condition(B, "Appointment")
+
+    assert len(compiled) == 2  # as a stranger and as a custodian
+
+
+def test_classes_that_come_to_the_same_are_one_condition() -> None:
+    elsewhere = [names(f"Organization/{at}") for at in range(100)]
+
+    assert known(*elsewhere, PERMIT).condition(B, "Appointment") == known(
+        *elsewhere[:99], PERMIT, PERMIT
+    ).condition(B, "Appointment")
+
+
+def test_too_many_different_conditions_are_refused_with_advice(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(groups, "MOST_CONDITIONS", 2)
+
+    assert known(DENY).condition(B, "Appointment", NOTHING) is not None
+    with pytest.raises(Fault) as raised:
+        known(DENY, NOT_RESTRICTED).condition(B, "Appointment", NOTHING)
+    assert raised.value.kind is Kind.FORBIDDEN
+    assert raised.value.issues[0].code == "too-costly"
+
+
+def test_the_longest_unused_asking_is_forgotten_and_answered_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(groups, "REMEMBERED", 2)
+    consents = known(DENY)
+    first = consents.condition(B, "Appointment")
+    for each in "cde":
+        consents.condition(Asking(organization=f"Organization/{each}"), "Appointment")
+
+    assert consents.condition(B, "Appointment") == first
