@@ -6,79 +6,48 @@ own (decision 0011), so nothing can be joined across: a condition that would hav
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from fhir_server.faults import Fault, Kind
 from fhir_server.search.predicate import About, All, AnyOf, Chain, Has, Not, Predicate
 from fhir_server.search.query import Query
 from fhir_server.search.visibility import Visibility
-from fhir_server.store.api import (
-    Change,
-    Condition,
-    Facts,
-    HistoryPage,
-    HistoryQuery,
-    Page,
-    Prepared,
-    Reclass,
-    Stamps,
-    Store,
-    Stored,
-)
-from fhir_server.store.policies import Policies
-from fhir_server.store.upkeep import Jobs, Parameters
+from fhir_server.store.api import Change, HistoryPage, HistoryQuery, Page, Prepared, Store, Stored
+from fhir_server.store.forward import Forwarding
 
 AUDIT: Final = "AuditEvent"
 
 
-class WithAudit:
+class WithAudit(Forwarding):
     """``records`` for every type but AuditEvent; ``audit`` for that. History of all types is of records."""
 
     def __init__(self, records: Store, audit: Store) -> None:
-        self._records = records
+        super().__init__(records)
         self._audit = audit
 
-    @property
-    def jobs(self) -> Jobs:
-        """The durable jobs of the records."""
-        return self._records.jobs
-
-    @property
-    def parameters(self) -> Parameters:
-        """The custom search parameters of the records."""
-        return self._records.parameters
-
-    @property
-    def policies(self) -> Policies:
-        """The policy classes of the records."""
-        return self._records.policies
-
-    def stamps(self) -> Stamps:
-        """Return the stamps of the records."""
-        return self._records.stamps()
-
-    def _of(self, type_: str | None) -> Store:
-        return self._audit if type_ == AUDIT else self._records
+    def of(self, type_: str | None) -> Store:
+        """Return the store that keeps a type; of all types, the records."""
+        return self._audit if type_ == AUDIT else self.store
 
     async def read(self, visibility: Visibility, type_: str, id_: str) -> Stored | None:
         """Return the current version."""
         _refuse_joins(visibility, type_)
-        return await self._of(type_).read(visibility, type_, id_)
+        return await self.of(type_).read(visibility, type_, id_)
 
     async def read_version(self, visibility: Visibility, type_: str, id_: str, version: int) -> Stored | None:
         """Return one version."""
         _refuse_joins(visibility, type_)
-        return await self._of(type_).read_version(visibility, type_, id_, version)
+        return await self.of(type_).read_version(visibility, type_, id_, version)
 
     async def read_many(self, visibility: Visibility, keys: Sequence[tuple[str, str]]) -> list[Stored]:
         """Return the current ones among ``keys``, in that order."""
         events = [key for key in keys if key[0] == AUDIT]
         if not events:
-            return await self._records.read_many(visibility, keys)
+            return await self.store.read_many(visibility, keys)
         _refuse_joins(visibility, AUDIT)
         records = [key for key in keys if key[0] != AUDIT]
-        found = await self._records.read_many(visibility, records) if records else []
+        found = await self.store.read_many(visibility, records) if records else []
         found += await self._audit.read_many(visibility, events)
         by_key = {(stored.type, stored.id): stored for stored in found}
         return [by_key[key] for key in dict.fromkeys(keys) if key in by_key]
@@ -92,48 +61,27 @@ class WithAudit:
                 "The audit cannot be searched through what it refers to, nor records through the audit: name "
                 "ids, as in AuditEvent?patient=Patient/123.",
             )
-        return await self._of(query.type).search(visibility, query)
+        return await self.of(query.type).search(visibility, query)
 
     async def history(self, visibility: Visibility, query: HistoryQuery) -> HistoryPage:
         """Return versions; those of all types are the records'."""
         if query.type is not None:
             _refuse_joins(visibility, query.type)
-        return await self._of(query.type).history(visibility, query)
+        return await self.of(query.type).history(visibility, query)
 
     def prepare(self, change: Change) -> Prepared:
         """Make a change of a record ready; 405 for an AuditEvent."""
         if change.type == AUDIT:
             raise unwritable()
-        return self._records.prepare(change)
-
-    async def commit(
-        self,
-        prepared: Sequence[Prepared],
-        conditions: Sequence[Condition] = (),
-        reclasses: Sequence[Reclass] = (),
-    ) -> None:
-        """Write all or nothing."""
-        await self._records.commit(prepared, conditions, reclasses)
-
-    def scan(self, visibility: Visibility, type_: str | None = None) -> AsyncIterator[Stored]:
-        """Yield every current visible resource of a type; of all types, the records."""
-        return self._of(type_).scan(visibility, type_)
-
-    async def facts(self) -> Facts:
-        """Count and measure the records."""
-        return await self._records.facts()
+        return self.store.prepare(change)
 
     async def check(self) -> list[str]:
         """Look for damage in both."""
-        return [*await self._records.check(), *await self._audit.check()]
-
-    async def ready(self) -> bool:
-        """Tell whether records can be read and written now."""
-        return await self._records.ready()
+        return [*await self.store.check(), *await self._audit.check()]
 
     async def close(self) -> None:
         """Close both."""
-        await self._records.close()
+        await self.store.close()
         await self._audit.close()
 
 
