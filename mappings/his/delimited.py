@@ -16,7 +16,7 @@ from pathlib import PurePath
 from typing import BinaryIO, NamedTuple
 
 from mappings.his import dialect as dialects
-from mappings.his.lines import blocks, head, opened, skip
+from mappings.his.lines import Block, blocks, head, opened, skip
 from mappings.his.places import Place
 from mappings.his.rows import Bad, Position, Row, Source, refused, tree, without_rounded
 from mappings.his.tables import Table
@@ -50,12 +50,12 @@ class Delimited(Source):
     dialect: dialects.Dialect | None = None
     header: tuple[str, ...] | None = None
 
-    @property
+    @cached_property
     def name(self) -> str:
         """Return the file's name, with the archive's before it."""
         return self.place.name if self.member is None else f"{self.place.name}/{self.member}"
 
-    @property
+    @cached_property
     def table(self) -> str:
         """Return the table's name; of an unknown table, the file's."""
         return (
@@ -107,10 +107,9 @@ class Delimited(Source):
         return encoding, dialect, columns, rows_before
 
     def _first_lines(self, encoding: Encoding) -> list[str]:
-        wide = encoding.codec.startswith("utf-16")
         lines = (
             self.sample[encoding.mark :].decode(encoding.codec, "replace").split("\n")
-            if wide
+            if encoding.is_wide
             else [decode(line, encoding) or "" for line in self.sample[encoding.mark :].split(b"\n")[:400]]
         )
         return [line.rstrip("\r") for line in lines[:-1] or lines]
@@ -124,19 +123,21 @@ class Delimited(Source):
     def rows(self, after: str | None = None) -> Iterator[Row | Bad]:
         """Yield the rows; see Source.rows."""
         encoding, dialect, columns, before = self._layout
+        # Lines of UTF-16 come as UTF-8 (see ``lines.blocks``).
+        codec = Encoding("utf-8", is_twice=encoding.is_twice) if encoding.is_wide else encoding
         start, line = encoding.mark, 1
         if after is not None:
             start, line = Position.parse(after, "text", self.fingerprint).at
             before = 0
         with self._from(start) as stream:
-            for record in self._records(stream, encoding, dialect, start, line):
-                if not record.raw.strip():
+            for record in self._records(blocks(stream, encoding, start, self.name), codec, dialect, line):
+                if not record.raw or record.raw.isspace():
                     continue
                 if before:
                     before -= 1
                     continue
-                row = self._row(record, encoding, dialect, columns)
-                if isinstance(row, Row) and b"E+" in record.raw.upper():
+                row = self._row(record, codec, dialect, columns)
+                if (b"E+" in record.raw or b"e+" in record.raw) and isinstance(row, Row):
                     yield from without_rounded(row)
                 else:
                     yield row
@@ -148,12 +149,12 @@ class Delimited(Source):
             yield stream
 
     def _records(
-        self, stream: BinaryIO, encoding: Encoding, dialect: dialects.Dialect, offset: int, line: int
+        self, read: Iterator[Block], codec: Encoding, dialect: dialects.Dialect, line: int
     ) -> Iterator[_Record]:
         """Join lines to records; an open quote that never closes gives its line back alone."""
-        codec = Encoding("utf-8") if encoding.codec.startswith("utf-16") else encoding
         held: list[tuple[bytes, int]] = []
-        for block in blocks(stream, encoding, offset, self.name):
+        offset = 0
+        for block in read:
             ends = [*block.offsets[1:], block.end]
             for data, begin, end in zip(block.lines, block.offsets, ends, strict=True):
                 if not held and (not data.count(b'"') & 1 or self._is_whole(data, codec, dialect)):
@@ -196,12 +197,11 @@ class Delimited(Source):
     ) -> Row | Bad:
         where = f"{self.name}:{record.line}"
         position = Position("text", self.fingerprint, (record.after, record.line + record.lines))
-        text = decode(record.raw, Encoding("utf-8") if encoding.codec.startswith("utf-16") else encoding)
+        text = decode(record.raw, encoding)
         values = _split(text, dialect) if text is not None and "\0" not in text else None
         if values is not None and len(values) == len(columns):
-            return Row(
-                self.table, tree(columns, values, self.definition), record.raw, where, position=position
-            )
+            made = tree(columns, values, self.definition)
+            return Row(self.table, made, record.raw + b"\n", where, position=position)
         sentence = _complaint(text, values, len(columns), encoding)
         place = f"{where} (byte {record.offset})"
         return Bad("error", "structure", place, sentence, record.raw, position)

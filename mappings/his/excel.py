@@ -72,16 +72,16 @@ class Sheet(Source):
 
     @contextmanager
     def _book(self) -> Iterator[Workbook]:
-        try:
-            book = load_workbook(self.place.open(), read_only=True, data_only=True)
-        except (BadZipFile, InvalidFileException, KeyError, OSError, ValueError) as error:
-            raise refused(
-                self.name, "This is no .xlsx workbook, or it is damaged; save it anew as .xlsx."
-            ) from error
-        try:
-            yield book
-        finally:
-            book.close()
+        with self.place.open() as stream:
+            try:
+                book = load_workbook(stream, read_only=True, data_only=True)
+            except (BadZipFile, InvalidFileException, KeyError, OSError, ValueError) as error:
+                sentence = "This is no .xlsx workbook, or it is damaged; save it anew as .xlsx."
+                raise refused(self.name, sentence) from error
+            try:
+                yield book
+            finally:
+                book.close()
 
     def _cells(self, book: Workbook, first: int = 1) -> Iterator[tuple[Any, ...]]:
         if self.sheet is not None and self.sheet not in book.sheetnames:
@@ -104,7 +104,7 @@ class Sheet(Source):
         where = f"{self.name}:{number}"
         position = Position("sheet", self.fingerprint, (number + 1,))
         values = [text(cell) for cell in cells]
-        raw = "\t".join(values).encode()
+        raw = "\t".join(values).encode() + b"\n"
         if any(values[len(columns) :]):
             sentence = f"The row has values beyond the header's {len(columns)} columns; name or remove them."
             yield Bad("error", "structure", where, sentence, raw, position)

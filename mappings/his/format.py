@@ -31,7 +31,7 @@ class TableFormat(MapFormat):
     def map_for(self, message: Message, overlays: Sequence[str] = ()) -> Map | None:
         """Return the map that reads a row; None when its table has none.
 
-        A table with several kinds of rows has a map for each, told apart by the condition of its anchor; a row
+        A table with several kinds of rows has a map for each, told apart by its anchor's condition; a row
         that fits none of them goes to the last, which then says what it lacks.
         """
         maps = self._by_table(tuple(overlays)).get(message.kind, ())

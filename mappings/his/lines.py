@@ -107,11 +107,7 @@ def blocks(stream: BinaryIO, encoding: Encoding, offset: int, name: str) -> Iter
 
     A carriage return before the line feed goes with it. Raises Refused for a line beyond LONGEST_LINE.
     """
-    wide = (
-        codecs.getincrementaldecoder(encoding.codec)("replace")
-        if encoding.codec.startswith("utf-16")
-        else None
-    )
+    wide = codecs.getincrementaldecoder(encoding.codec)("replace") if encoding.is_wide else None
     rest = b""
     while data := read(stream, BLOCK, name):
         if wide is not None:
@@ -129,8 +125,7 @@ def blocks(stream: BinaryIO, encoding: Encoding, offset: int, name: str) -> Iter
 
 def _block(lines: list[bytes], offset: int, encoding: Encoding) -> Block:
     offsets = []
-    is_wide = encoding.codec.startswith("utf-16")
     for line in lines:
         offsets.append(offset)
-        offset += len(line.decode(UTF_8).encode(encoding.codec)) + 2 if is_wide else len(line) + 1
+        offset += len(line.decode(UTF_8).encode(encoding.codec)) + 2 if encoding.is_wide else len(line) + 1
     return Block([line[:-1] if line.endswith(b"\r") else line for line in lines], offsets, offset)

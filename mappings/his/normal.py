@@ -1,7 +1,7 @@
 """One way of writing for each type of column, so that keys agree between tables and extracts.
 
-``2024/1/5``, ``20240105`` and ``2024-01-05 00:00:00`` are one day, ``3.0`` is ``3``, ``.5`` is ``0.5``. What is
-not understood stays as it is: the map's converter then says so, with the place.
+``2024/1/5``, ``20240105`` and ``2024-01-05 00:00:00`` are one day, ``3.0`` is ``3``, ``.5`` is ``0.5``.
+What is not understood stays as it is: the map's converter then says so, with the place.
 """
 
 from __future__ import annotations

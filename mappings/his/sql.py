@@ -108,25 +108,28 @@ class Query(Source):
         if position is None and self._asked(self._has_unkeyed):
             sentence = f"Rows whose key ({', '.join(self.definition.key)}) is NULL are not read; complete it."
             yield Bad("error", "incomplete", self.name, sentence)
-        while True:
-            last = position.at if position else None
-            found = self._asked(lambda last=last: self._fetch(last))
-            for values in found:
-                position = Position(
-                    "sql", self.fingerprint, tuple(_token(values[column.name]) for column in self.key)
-                )
-                texts = [text(value) for value in values.values()]
-                raw = "\t".join(texts).encode()
-                yield Row(
-                    self.table,
-                    tree(names, texts, self.definition),
-                    raw,
-                    f"{self.name}:{number}",
-                    position=position,
-                )
-                number += 1
-            if len(found) < self.chunk:
-                return
+        try:
+            while True:
+                last = position.at if position else None
+                found = self._asked(lambda last=last: self._fetch(last))
+                for values in found:
+                    position = Position(
+                        "sql", self.fingerprint, tuple(_token(values[column.name]) for column in self.key)
+                    )
+                    texts = [text(value) for value in values.values()]
+                    raw = "\t".join(texts).encode() + b"\n"
+                    yield Row(
+                        self.table,
+                        tree(names, texts, self.definition),
+                        raw,
+                        f"{self.name}:{number}",
+                        position=position,
+                    )
+                    number += 1
+                if len(found) < self.chunk:
+                    return
+        finally:
+            self.engine.dispose()
 
     def _fetch(self, last: Sequence[Any] | None) -> list[Any]:
         keyed = [column.is_not(None) for column in self.key]

@@ -37,6 +37,11 @@ class Encoding:
     is_twice: bool = False
 
     @property
+    def is_wide(self) -> bool:
+        """Whether a letter takes two bytes or more, none of which can be split at without decoding."""
+        return self.codec.startswith("utf-16")
+
+    @property
     def name(self) -> str:
         """Return the name to show: the codec, "-sig" for a mark, "+gb18030" for text encoded twice."""
         mark = "-sig" if self.mark and self.codec == UTF_8 else ""

@@ -115,13 +115,16 @@ def write_database(
     count = 0
     try:
         engine = sa.create_engine(url)
-        if create:
-            definition.create(engine, checkfirst=True)
-        with engine.begin() as connection:
-            ahead = iter(rows)
-            while chunk := list(islice(ahead, ROWS_AT_ONCE)):
-                connection.execute(sa.insert(definition), [_typed(row, table) for row in chunk])
-                count += len(chunk)
+        try:
+            if create:
+                definition.create(engine, checkfirst=True)
+            with engine.begin() as connection:
+                ahead = iter(rows)
+                while chunk := list(islice(ahead, ROWS_AT_ONCE)):
+                    connection.execute(sa.insert(definition), [_typed(row, table) for row in chunk])
+                    count += len(chunk)
+        finally:
+            engine.dispose()
     except (SQLAlchemyError, ModuleNotFoundError) as error:
         raise refused(
             table.name, "The database refuses these rows, and none is written; look at its log."
