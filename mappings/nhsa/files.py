@@ -96,6 +96,11 @@ def _columns(text: str, block: Block, where: str) -> Iterator[tuple[str, Tree] |
             yield Issue("error", "structure", f"{where}:{number}", sentence)
             continue
         row = {name: cell for name, cell in zip(names, cells, strict=False) if cell not in {"", "null"}}
+        missing = [name for name in names if block.fields[name].required and name not in row]
+        if missing:
+            sentence = f"The line has no {', '.join(missing)}; it is left out."
+            yield Issue("error", "required", f"{where}:{number}", sentence)
+            continue
         yield line, row
 
 
