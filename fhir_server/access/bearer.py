@@ -76,10 +76,11 @@ class Bearer:
         Fault UNAUTHORIZED (401, with WWW-Authenticate) without a token or with one that is malformed,
         unknown, expired or revoked; FORBIDDEN for a purpose that the client did not register.
         """
-        token = _token(authorization)
-        key = sha256(token.encode()).digest(), purpose
+        # By a digest, so that no token lies in memory; of the whole header, so that only a new one is read.
+        key = sha256(authorization or b"").digest(), purpose
         actor = self._known.get(key)
         if actor is None:
+            token = _token(authorization)
             # The same object for every request of a token and purpose: what is decided for it is found by it.
             actor = self._known[key] = with_purpose(await self._verified(token), purpose)
             if len(self._known) > REMEMBERED:

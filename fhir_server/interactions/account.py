@@ -25,7 +25,12 @@ _BY_METHOD: Final = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELET
 _self_link = re.compile(rb'"relation":"self","url":"([^"\\]*)"').search
 _DENIED: Final = frozenset({401, 403, 405})
 
+_REMEMBERED: Final = 10_000
+
 _Key = tuple[str, str]
+
+# By the actor's identity: ``access.bearer`` gives the same object for each request of a token.
+_agents: dict[tuple[int, str], tuple[Actor, Agent]] = {}
 
 
 @dataclass(slots=True)
@@ -182,7 +187,12 @@ class Account:
 def _agent(actor: Actor | None, address: str) -> Agent:
     if actor is None:
         return Agent("anonymous", address=address)
-    return Agent(
+    known = _agents.get((id(actor), address))
+    if known is not None and known[0] is actor:
+        return known[1]
+    if len(_agents) >= _REMEMBERED:
+        _agents.clear()
+    agent = Agent(
         actor.client,
         actor.user or "",
         actor.organization or "",
@@ -191,6 +201,8 @@ def _agent(actor: Actor | None, address: str) -> Agent:
         actor.token or "",
         address,
     )
+    _agents[id(actor), address] = actor, agent
+    return agent
 
 
 def _outcome(status: int) -> int:

@@ -151,7 +151,10 @@ def throttled(seconds: int) -> Fault:
 
 
 def _header(scope: dict[str, Any], name: bytes) -> str | None:
-    return next((value.decode("latin-1") for key, value in scope["headers"] if key == name), None)
+    for key, value in scope["headers"]:
+        if key == name:
+            return str(value, "latin-1")
+    return None
 
 
 def _with_origin(send: Send, allowed: bytes) -> Send:
