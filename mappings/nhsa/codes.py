@@ -1,7 +1,7 @@
 """The interface's code tables (字典): as tables that maps name, and as CodeSystem, ValueSet and ConceptMap.
 
-``codes/tables.jsonl`` has the 303 tables of the specification, each line one: key, Chinese name, and codes with
-their displays (where the specification lists a code twice, both); ``codes/fhir.yaml`` what is added to them.
+``codes/tables.jsonl`` has the 303 tables of the specification, each line one: key, Chinese name, and codes
+with their displays (both, where the specification lists a code twice); ``codes/fhir.yaml`` what is added.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """What the interface's specification says of each transaction: its blocks, and in them its fields.
 
-The data is ``fields/<transaction>.tsv``: ``[input.data]`` opens a block (``[]`` after a name: a list), then one
-field a line: name, Chinese name, type (text, number, date, datetime, block), length ("30", "16,2"), code table,
-and ``!`` where the specification requires it or ``+`` where it does not know it but real messages carry it; ``=name`` marks an older name of another field.
+The data is ``fields/<transaction>.tsv``: ``[input.data]`` opens a block (``[]`` after a name: a list), then
+one field a line: name, Chinese name, type (text, number, date, datetime, block), length ("30", "16,2"),
+code table, and a mark: ``!`` where the specification requires it, ``+`` where it does not know it but real
+messages carry it, ``=name`` where it is an older name of another field.
 """
 
 from __future__ import annotations
@@ -15,14 +16,14 @@ from typing import Literal
 
 Type = Literal["text", "number", "date", "datetime", "block"]
 SIDES = {"request": "input", "response": "output", "": ""}
-"""The member of the envelope that holds the business data, by direction; tables and files have none."""
+"""The envelope's member that holds the business data, by direction; tables and files have none."""
 
 _DATA = files("mappings.nhsa") / "fields"
 
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One field. ``length``: characters, or digits in all with ``scale`` of them after the point; 0: unbounded.
+    """One field. ``length``: characters, or digits, ``scale`` of them after the point; 0: unbounded.
 
     ``means``: the field that this is an older name of; it is read as that one.
     """
@@ -57,14 +58,14 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Transaction:
-    """One transaction (交易) or table: number, name, and its blocks by ``input``, ``output``, ``file``, ``row``."""
+    """One transaction (交易) or table: its blocks by ``input``, ``output``, ``file``, ``row``."""
 
     number: str
     title: str
     blocks: Mapping[str, tuple[Block, ...]]
 
     def side(self, direction: str) -> tuple[Block, ...]:
-        """Return the blocks of a direction ("request", "response"; "" for a downloaded file or a table's row)."""
+        """Return the blocks of a direction: "request", "response", or "" for a file or a table's row."""
         name = SIDES[direction]
         return self.blocks.get(name) or (
             () if name else self.blocks.get("file") or self.blocks.get("row") or ()
@@ -93,7 +94,7 @@ def number_of(kind: str) -> str | None:
 
 @cache
 def transaction(kind: str) -> Transaction | None:
-    """Return what is known of a transaction or table, its letter variants included; None when it is unknown."""
+    """Return what is known of a transaction or table, letter variants included; None when it is unknown."""
     number = number_of(kind)
     if number is None:
         return None

@@ -1,7 +1,7 @@
-"""Files of the interface: downloaded catalogues and reconciliation lists (TXT in a ZIP), and enrolment tables.
+"""Files of the interface: downloaded catalogues, reconciliation lists (TXT in a ZIP), enrolment tables.
 
-Catalogues come tab-separated, UTF-8, without a header, ``null`` for what is empty; the columns are those of the
-field table, in its order. Enrolment tables of the core platform come as CSV or TSV with a header.
+Catalogues come tab-separated, UTF-8, without a header, ``null`` for what is empty; the columns are those of
+the field table, in its order. Enrolment tables of the core platform come as CSV or TSV with a header.
 """
 
 from __future__ import annotations
@@ -34,7 +34,9 @@ def split_file(raw: bytes, kind: str, options: Mapping[str, str]) -> Iterator[Me
     where = options.get("where", "")
     described = transaction(kind)
     if described is None or not described.side(""):
-        yield Issue("error", "not-supported", where, f"No file or table of the kind {kind[:20]} is described.")
+        yield Issue(
+            "error", "not-supported", where, f"No file or table of the kind {kind[:20]} is described."
+        )
         return
     for name, content in _members(raw, where):
         if isinstance(content, Issue):
@@ -61,14 +63,26 @@ def _members(raw: bytes, where: str) -> Iterator[tuple[str, bytes | Issue]]:
                 with archive.open(info) as member:
                     content = member.read(MAX_BYTES + 1)
                 if len(content) > MAX_BYTES:
-                    yield place, Issue("error", "too-long", place, f"The file unpacks to more than {MAX_BYTES} bytes.")
+                    yield (
+                        place,
+                        Issue(
+                            "error", "too-long", place, f"The file unpacks to more than {MAX_BYTES} bytes."
+                        ),
+                    )
                 else:
                     yield place, content
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError):
-        yield where, Issue("error", "structure", where, "The ZIP cannot be unpacked: damaged, or locked by a password.")
+        yield (
+            where,
+            Issue(
+                "error", "structure", where, "The ZIP cannot be unpacked: damaged, or locked by a password."
+            ),
+        )
 
 
-def _of_text(text: str, described: Transaction, where: str, options: Mapping[str, str]) -> Iterator[Message | Issue]:
+def _of_text(
+    text: str, described: Transaction, where: str, options: Mapping[str, str]
+) -> Iterator[Message | Issue]:
     kind = described.number
     if kind[0].isdigit():
         block = _block(described, options.get("block"))

@@ -13,12 +13,14 @@ from mappings.engine.model import Issue, Map, Message, Refused
 from mappings.engine.yamltree import Spot, read
 from mappings.nhsa import codec, files, invariants
 from mappings.nhsa.codes import tables
+from mappings.nhsa.envelope import kind_in_name
 from mappings.nhsa.fields import number_of, transaction
+from mappings.nhsa.parse import MAX_BYTES
 from mappings.nhsa.style import Style, style_of
 
 _HERE = Path(__file__).parent
 _DONE = "done-response"
-"""The map of answers that say no more than whether it was done; refusals of any transaction are such answers."""
+"""The map of answers that say no more than whether it was done; refusals are such answers too."""
 
 
 class NhsaFormat(MapFormat):
@@ -29,8 +31,8 @@ class NhsaFormat(MapFormat):
 
     def split(self, source: BinaryIO | bytes, options: Mapping[str, str]) -> Iterator[Message | Issue]:
         """Yield the messages of a file; see ``codec.split`` and ``files.split_file`` for the options."""
-        raw = source if isinstance(source, bytes) else source.read(codec.MAX_BYTES + 1)
-        kind = options.get("kind") or codec.kind_in_name(options.get("where", ""), tabular=True)
+        raw = source if isinstance(source, bytes) else source.read(MAX_BYTES + 1)
+        kind = options.get("kind") or kind_in_name(options.get("where", ""), tabular=True)
         if kind and not raw.lstrip(b"\xef\xbb\xbf \t\r\n").startswith((b"{", b"[")):
             yield from files.split_file(raw, kind, options)
         else:
@@ -53,7 +55,7 @@ class NhsaFormat(MapFormat):
         return written[0] if len(written) == 1 else b"".join(line + b"\n" for line in written)
 
     def map_for(self, message: Message, overlays: Sequence[str] = ()) -> Map | None:
-        """Return the map for a message; answers without content go to the map of answers, whatever they answer."""
+        """Return the map for a message; answers without content go to one map, whatever they answer."""
         known = self._index(tuple(overlays))
         if message.direction == "response" and not message.tree:
             return known["", "response"]
@@ -114,7 +116,9 @@ def _of_kind(spot: Spot, kind: str) -> Spot:
 def styles() -> Mapping[str, tuple[Style, Mapping[str, str]]]:
     """Return how regions write: their Style and the envelope members that they all send, by region."""
     data = read((_HERE / "styles.yaml").read_text("utf-8"), "styles.yaml").texts
-    return {name: (style_of(entry.get("style", {})), entry.get("envelope", {})) for name, entry in data.items()}
+    return {
+        name: (style_of(entry.get("style", {})), entry.get("envelope", {})) for name, entry in data.items()
+    }
 
 
 @cache

@@ -1,13 +1,13 @@
 """What must add up in a settlement (结算) and in its fee lines; checked with exact decimals on every message.
 
-An equation is checked when all of its parts are there; amounts that the platform leaves out count as zero only
-where the specification makes them optional. A violation is an issue with its numbers; the message is kept.
+An equation is checked when all of its parts are there; amounts that are left out count as zero only where the
+specification makes them optional. A violation is an issue with its numbers; the message is kept.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from mappings.engine.model import Issue, Message
@@ -80,7 +80,7 @@ def _details(
             return
         share = "hospital" if kind in _HOSPITAL else "account" if kind.startswith(_ACCOUNTS) else "fund"
         paid[share] += amount
-    # A fund that pays nothing may be left out of the list, and so may what is not a fund: only what is listed counts.
+    # What pays nothing may be left out of the list, and so may what is no fund: what is listed counts.
     listed = sum(paid.values())
     due = fund + (account if paid["account"] else 0) + (hospital if paid["hospital"] else 0)
     if listed != due:
@@ -112,6 +112,9 @@ def _first(row: Mapping[str, Any], *names: str) -> Decimal | None:
     """Return the first of several fields that holds a number."""
     for name in names:
         value = row.get(name)
-        if isinstance(value, Decimal):
-            return value
+        if value is not None:
+            try:
+                return Decimal(value)
+            except InvalidOperation:
+                return None
     return None

@@ -1,4 +1,4 @@
-"""JSON as the interface's senders write it, into trees: strict about structure, exact about numbers, clear about faults."""
+"""JSON as the interface's senders write it, into trees: strict about structure, exact about numbers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 from mappings.engine.model import Issue
 
 MAX_BYTES = 64 * 1024 * 1024
-"""No transaction comes near this (the specification allows 40,000 characters); what is larger is refused unread."""
+"""No transaction comes near this (the specification allows 40,000 characters); larger is refused unread."""
 
 _SPACE = re.compile(r"[ \t\r\n]*")
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
@@ -27,6 +27,12 @@ class Piece:
     where: str
 
 
+class Number(str):
+    """A JSON number, as the digits that stand there: nothing of it is lost, and nothing computed."""
+
+    __slots__ = ()
+
+
 class _Unfit(ValueError):
     """Raised by the decoder's hooks for JSON that is well formed and yet says nothing certain."""
 
@@ -34,8 +40,8 @@ class _Unfit(ValueError):
 def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) != len(pairs):
-        seen: set[str] = set()
-        twice = next(name for name, _ in pairs if name in seen or seen.add(name))
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
         raise _Unfit(
             f"the member {twice[:40]!r} stands twice in one object, and which one counts is not said"
         )
@@ -46,11 +52,22 @@ def _constant(word: str) -> Any:
     raise _Unfit(f"{word} is not a JSON number")
 
 
-_DECODER = json.JSONDecoder(object_pairs_hook=_members, parse_float=Decimal, parse_constant=_constant)
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_members, parse_float=Number, parse_int=Number, parse_constant=_constant
+)
+
+
+def plain(value: Any) -> Any:
+    """Return parsed JSON as data that an encoder writes back digit by digit: numbers as Decimals."""
+    if isinstance(value, dict):
+        return {name: plain(member) for name, member in value.items()}
+    if isinstance(value, list):
+        return [plain(item) for item in value]
+    return Decimal(value) if isinstance(value, Number) else value
 
 
 def decode_text(raw: bytes, where: str) -> tuple[str, Issue | None]:
-    """Decode bytes that should be UTF-8; GB18030 is understood with a warning. Other bytes give a fatal issue."""
+    """Decode bytes that should be UTF-8; GB18030 is understood with a warning, other bytes are fatal."""
     try:
         return raw.decode("utf-8-sig"), None
     except UnicodeDecodeError as fault:
@@ -67,7 +84,7 @@ def decode_text(raw: bytes, where: str) -> tuple[str, Issue | None]:
 
 
 def parse_object(text: str, where: str) -> dict[str, Any] | Issue:
-    """Parse a text that holds one JSON object (or a JSON string that holds one); an Issue says where it fails."""
+    """Parse a text that holds one JSON object, or a JSON string that does; an Issue says where it fails."""
     try:
         start = _skip(text, 0)
         value, end = _DECODER.raw_decode(text, start)
@@ -155,7 +172,7 @@ def _object(value: Any, text: str, where: str) -> dict[str, Any] | Issue:
     if not isinstance(value, dict):
         return Issue("error", "structure", where, "A message is a JSON object.")
     # "\ud800" alone is no character: it could be neither stored nor sent on.
-    if "\\u" in text and _LONE_SURROGATE.search(json.dumps(value, ensure_ascii=False, default=str)):
+    if "\\u" in text and _LONE_SURROGATE.search(json.dumps(value, ensure_ascii=False)):
         return Issue("error", "value", where, "A \\u escape names half a character (a lone surrogate).")
     return value
 
@@ -176,8 +193,7 @@ def _issue(fault: Exception, text: str, where: str) -> Issue:
     if isinstance(fault, RecursionError):
         return Issue("error", "too-long", where, "The JSON is nested too deeply.")
     if not isinstance(fault, json.JSONDecodeError):
-        reason = str(fault) if isinstance(fault, _Unfit) else "a number has too many digits"
-        return Issue("error", "value", where, f"The JSON is not usable: {reason}.")
+        return Issue("error", "value", where, f"The JSON is not usable: {fault}.")
     place = _place(text, fault.pos, where)
     if not text[fault.pos :].strip() or fault.msg.startswith("Unterminated string"):
         return Issue(

@@ -1,7 +1,7 @@
 """What gateways want in their headers, and the hook for signatures inside the envelope (cainfo, signtype).
 
-The envelope's own signature needs a region's certificate and often its USB key or library: that is a ``Signer``
-that the deployment brings. The two gateway schemes below are keyed digests and need only a secret.
+The envelope's own signature needs a region's certificate, often its USB key or library: that is a
+``Signer``, which the deployment brings. The gateway schemes below are keyed digests: they need a secret only.
 """
 
 from __future__ import annotations

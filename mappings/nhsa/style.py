@@ -1,4 +1,4 @@
-"""How a system writes messages: numbers as numbers or texts, what stands for nothing, lists of one, extensions."""
+"""How a system writes messages: its numbers, what stands for nothing, lists of one, extensions."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ class Style:
     """One sender's habits, seen in a message or stated in a regional profile.
 
     ``numbers``: JSON numbers, or texts. ``empty``: what a specified field without a value is sent as: left
-    out, null, "" (blank), or what the specification asks: "0" for numbers, "" for others (zero). ``single``: a list block of one row as a list or
-    as an object. ``expansion``: exp_content that holds JSON, as its text or as an object. ``output``: the
-    business data as an object or as its JSON text.
+    out (omit), null, "" (blank), or what the specification asks: "0" for numbers, "" for others (zero).
+    ``single``: a list block of one row as a list or as an object. ``expansion``: exp_content that holds JSON,
+    as its text or as an object. ``output``: the business data as an object or as its JSON text.
     """
 
     numbers: Literal["number", "text"] = "number"

@@ -1,16 +1,17 @@
 """Business data as sent → one canonical form, and back in a sender's style.
 
-Canonical: numbers are Decimal, everything else that is a value is a string, what is empty is absent, and a block
-that the specification calls a list is a list. So a message reads the same whether a region sends 1200, "1200" or
-"1200.00", one row as an object or a list, null or "".
+Canonical: every value is a text (a number the digits that were sent), what is empty is absent, and a block
+that the specification calls a list is a list. So a message reads the same whether a region sends 1200 or
+"1200", one row as an object or a list, null or "".
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from functools import cache
 from typing import Any
 
@@ -18,9 +19,12 @@ import msgspec
 
 from mappings.engine.model import Issue, Tree
 from mappings.nhsa.fields import Block, Field, transaction
+from mappings.nhsa.parse import MAX_BYTES, plain
 from mappings.nhsa.style import Style
 
 _ENCODER = msgspec.json.Encoder(decimal_format="number")
+_USUAL = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?")
+_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
 _NO_FIELDS: Mapping[str, Field] = {}
 
 
@@ -31,7 +35,9 @@ class Node:
     fields: Mapping[str, Field] = field(default_factory=lambda: _NO_FIELDS)
     many: bool = False
     inner: dict[str, Node] = field(default_factory=dict)
-    required: tuple[str, ...] = ()
+    limits: dict[str, int] = field(default_factory=dict)
+    numbers: dict[str, Field] = field(default_factory=dict)
+    required: frozenset[str] = frozenset()
     older: tuple[tuple[str, str], ...] = ()
 
 
@@ -52,7 +58,12 @@ def _place(root: Node, block: Block) -> None:
         node.many = many
     node.fields = block.fields
     node.older = tuple((entry.name, entry.means) for entry in block.fields.values() if entry.means)
-    node.required = tuple(
+    for entry in block.fields.values():
+        if entry.type == "number":
+            node.numbers[entry.name] = entry
+        elif entry.length:
+            node.limits[entry.name] = entry.length
+    node.required = frozenset(
         entry.name for entry in block.fields.values() if entry.required and entry.type != "block"
     )
 
@@ -73,7 +84,7 @@ class _Reading:
 def read_values(
     data: Mapping[str, Any], kind: str, direction: str, where: str
 ) -> tuple[Tree, Style, list[Issue]]:
-    """Return the canonical form of business data, the style it was written in, and what to say about its fields."""
+    """Return the canonical form of business data, the style it was written in, and what to say of it."""
     reading = _Reading(where)
     tree = _read_row(data, shape(kind, direction), "", reading)
     style = Style(
@@ -87,31 +98,36 @@ def read_values(
 
 def _read_row(row: Mapping[str, Any], node: Node, path: str, reading: _Reading) -> Tree:
     out: Tree = {}
-    fields, inner = node.fields, node.inner
+    limits, numbers, inner = node.limits, node.numbers, node.inner
+    # Written for speed: this runs for every field of every fee line, and nearly all values are texts.
     for name, value in row.items():
-        if value is None:
-            if reading.blank is None:
-                reading.blank = False
-        elif value == "":
-            reading.blank = True
+        if value is None or value == "":
+            reading.blank = reading.blank or value == ""
+        elif value.__class__ is str and name not in numbers and name not in inner:
+            out[name] = value
+            if len(value) > limits.get(name, MAX_BYTES):
+                _tell(reading, path, node.fields[name], f"is longer than {limits[name]} characters")
+        elif name in numbers:
+            _read_number(out, value, numbers[name], path, reading)
         elif name in inner:
             _read_block(out, name, value, inner[name], f"{path}.{name}" if path else name, reading)
-        elif isinstance(value, str) and ((known := fields.get(name)) is None or known.type != "number"):
-            if known is not None and known.length and len(value) > known.length:
-                _tell(reading, path, known, f"is longer than the {known.length} characters that are allowed")
-            out[name] = value
         else:
-            _read_value(out, name, value, fields.get(name), path, reading)
+            _read_other(out, name, value, reading)
     for old, name in node.older:
         if old in out:
             out.setdefault(name, out.pop(old))
-    missing = tuple(name for name in node.required if name not in out)
+    if not node.required <= out.keys():
+        _tell_missing(out, node, path, reading)
+    return out
+
+
+def _tell_missing(out: Tree, node: Node, path: str, reading: _Reading) -> None:
+    missing = tuple(name for name in node.fields if name in node.required and name not in out)
     # A list of a hundred rows that all lack the same field is one thing to know, not a hundred.
-    if missing and (node, missing) not in reading.missing:
+    if (node, missing) not in reading.missing:
         reading.missing.append((node, missing))
         sentence = f"The specification requires {', '.join(missing)}; the message leaves them out."
         reading.issues.append(Issue("information", "required", f"{reading.where} {path}".strip(), sentence))
-    return out
 
 
 def _read_block(out: Tree, name: str, value: Any, node: Node, path: str, reading: _Reading) -> None:
@@ -135,34 +151,33 @@ def _read_block(out: Tree, name: str, value: Any, node: Node, path: str, reading
         reading.issues.append(Issue("error", "structure", f"{reading.where} {path}", sentence))
 
 
-def _read_value(out: Tree, name: str, value: Any, known: Field | None, path: str, reading: _Reading) -> None:
+def _read_number(out: Tree, value: Any, known: Field, path: str, reading: _Reading) -> None:
+    if reading.numbers_as_text is None:
+        reading.numbers_as_text = value.__class__ is str
+    text = str(value) if isinstance(value, str) else ""
+    if not _USUAL.fullmatch(text):
+        if not _NUMBER.fullmatch(text.strip()):
+            _tell(reading, path, known, "is not a number", severity="error")
+            return
+        text = f"{Decimal(text.strip()):f}"
+    # A sign and a point make a text longer than its digits: only a long one is looked at closely.
+    if known.length and len(text) > known.length and _digits(text) > known.length:
+        _tell(reading, path, known, f"has more than {known.length} digits")
+    out[known.name] = text
+
+
+def _digits(text: str) -> int:
+    number = Decimal(text).as_tuple()
+    return len(number.digits) + max(0, int(number.exponent))
+
+
+def _read_other(out: Tree, name: str, value: Any, reading: _Reading) -> None:
     if isinstance(value, Mapping | list):
         # Extensions (exp_content) come as null, as JSON in a text, or as JSON itself: one canonical text.
         reading.expansion = True
-        out[name] = _ENCODER.encode(value).decode()
-    elif known is None or known.type != "number":
-        out[name] = ("1" if value else "0") if isinstance(value, bool) else str(value)
+        out[name] = _ENCODER.encode(plain(value)).decode()
     else:
-        if reading.numbers_as_text is None:
-            reading.numbers_as_text = isinstance(value, str)
-        number = _number(value)
-        if number is None:
-            _tell(reading, path, known, "is not a number", severity="error")
-            return
-        digits = number.as_tuple()
-        if known.length and len(digits.digits) + max(0, int(digits.exponent)) > known.length + known.scale:
-            _tell(reading, path, known, f"has more than {known.length} digits")
-        out[name] = number
-
-
-def _number(value: Any) -> Decimal | None:
-    if isinstance(value, bool):
-        return None
-    try:
-        number = Decimal(value.strip() if isinstance(value, str) else value)
-    except InvalidOperation:
-        return None
-    return number if number.is_finite() else None
+        out[name] = ("1" if value else "0") if isinstance(value, bool) else str(value)
 
 
 def _tell(reading: _Reading, path: str, known: Field, what: str, severity: Any = "warning") -> None:
@@ -202,10 +217,8 @@ def _write_block(value: Any, node: Node, style: Style) -> Any:
 
 
 def _write_value(value: Any, known: Field | None, style: Style) -> Any:
-    if known is not None and known.type == "number" and isinstance(value, str):
-        value = _number(value) if _number(value) is not None else value
-    if isinstance(value, Decimal | int) and not isinstance(value, bool):
-        return format(value, "f") if style.numbers == "text" else value
+    if known is not None and known.type == "number" and style.numbers == "number":
+        return Decimal(value) if _NUMBER.fullmatch(value) else value
     if style.expansion == "object" and known is not None and known.name == "exp_content":
         try:
             return json.loads(value, parse_float=Decimal)
