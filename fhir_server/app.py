@@ -85,6 +85,7 @@ async def open_service(settings: Settings) -> Service:
     """
     # Imported here, so that a refusal to start does not wait for the whole server to load.
     from fhir_server.access.policy import policy  # noqa: PLC0415
+    from fhir_server.access.standing import DECIDING  # noqa: PLC0415
     from fhir_server.audit.opening import open_audit  # noqa: PLC0415
     from fhir_server.crypto.keys import KeyRing  # noqa: PLC0415
     from fhir_server.interactions.context import Services  # noqa: PLC0415
@@ -106,7 +107,7 @@ async def open_service(settings: Settings) -> Service:
         extractor=extractor.from_body,
         matcher=judge(extractor.from_body),
         clinical=CLINICAL_DATE,
-        options=Options(search_seconds=settings.search_seconds, governing=policy().governing),
+        options=Options(search_seconds=settings.search_seconds, governing=policy().governing | DECIDING),
     )
     known = Known(store, extractor)
     await known.refresh()

@@ -96,6 +96,11 @@ class Settings(BaseSettings):
         True,
         description="Record every access; may be switched off only without authentication, in development.",
     )
+    consent_policy: Literal["treatment", "permit", "deny"] = Field(
+        "treatment",
+        description="What holds of patients who have filed no Consent, towards others than the records' own"
+        " organisation: treatment by whom an agreement lets in, whatever it lets in, or nothing.",
+    )
     label_rules: Path | None = Field(
         None,
         description="File of labelling rules in place of the house's own (conformance/policies/labels.json).",

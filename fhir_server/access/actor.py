@@ -57,5 +57,6 @@ class Actor:
 
     @property
     def holder(self) -> str:
-        """Who this is, whichever token it shows: page links are bound to it."""
-        return "|".join((self.client, self.user or "", self.patient or "", self.organization or ""))
+        """Who this is and what for, whichever token it shows: page links are bound to it."""
+        parts = (self.client, self.user, self.patient, self.organization, self.purpose)
+        return "|".join(part or "" for part in parts)

@@ -19,6 +19,7 @@ from fhir_server.access.agreements import Agreement
 from fhir_server.access.policy import policy
 from fhir_server.access.rules import common, compartment, organisation
 from fhir_server.access.scopes import ANY, Letter, Level, Scope
+from fhir_server.consent.asking import Asking
 from fhir_server.resources.types import RESOURCE_TYPES
 from fhir_server.search.parameters import SECURITY_CONTEXT
 from fhir_server.search.parse import Options
@@ -60,7 +61,8 @@ class Facts:
 class Decision:
     """What one actor may do now. ``reasons``: of each agreement that grants nothing, why, for the audit.
 
-    ``rights``: letter → types that a scope speaks of, whatever there is to be seen of them.
+    ``rights``: letter → types that a scope speaks of, whatever there is to be seen of them. ``asking``: who
+    the patients' consents were asked for; None where they have nothing to say.
     """
 
     actor: Actor
@@ -68,6 +70,7 @@ class Decision:
     seen: Mapping[Letter, Visibility]
     patients: Predicate = NOTHING
     reasons: tuple[str, ...] = ()
+    asking: Asking | None = None
 
     def visibility(self, letter: Letter) -> Visibility:
         """Return what the actor may do ``letter`` to: of each type, a predicate."""
@@ -99,7 +102,9 @@ class Decision:
 
     def shows(self, type_: str) -> bool:
         """Tell whether whatever of ``type_`` the caller may update may also be read by it."""
-        updated, read = (self.seen[letter].of(type_) for letter in ("u", "r"))
+        if self.seen["r"].consents is not None and self.seen["u"].consents is None:
+            return False
+        updated, read = (self.seen[letter].right_to(type_) for letter in ("u", "r"))
         ways = read.items if isinstance(read, AnyOf) else (read,)
         return isinstance(read, Everything) or updated == read or updated in ways
 

@@ -9,8 +9,12 @@ from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 from fhir_server.access.actor import Actor
 from fhir_server.access.agreements import Agreement, agreements, bounds
+from fhir_server.access.consented import Consenting, asking_of, is_asked, own_records
 from fhir_server.access.decide import Decision, Facts, context_rule, decide
+from fhir_server.access.standing import Standing, standing
 from fhir_server.clock import now_ms
+from fhir_server.consent.asking import Asking
+from fhir_server.consent.policy import Overarching
 from fhir_server.resources.codec import decode
 from fhir_server.search.predicate import IdIn, all_of
 from fhir_server.search.query import Query
@@ -24,7 +28,17 @@ _DAY: Final = 86_400_000
 T = TypeVar("T")
 
 _Basis = tuple[Facts, int, tuple[str | None, ...]]
-"""What a decision rests on besides its actor: facts, the day, and which agreements are in force."""
+"""What rights rest on besides their actor: facts, the day, and which agreements are in force."""
+
+
+class _Known(NamedTuple):
+    """What was decided for an actor: by right, and with what consents leave of it, each with its basis."""
+
+    basis: _Basis
+    rights: Decision
+    asking: Asking | None
+    highest: int
+    decision: Decision
 
 
 class Looked(Generic[T]):
@@ -62,37 +76,63 @@ class Proxy(NamedTuple):
 
 
 class Decider:
-    """Decides for one server; one for each process. ``zone``: of dates that carry none."""
+    """Decides for one server; one for each process. ``zone``: of dates that carry none.
 
-    def __init__(self, store: Store, zone: tzinfo) -> None:
+    ``overarching``: what holds of patients who have filed no Consent.
+    """
+
+    def __init__(self, store: Store, zone: tzinfo, overarching: Overarching = "treatment") -> None:
         self._store = store
         self._zone = zone
         # By the actor's identity: ``access.bearer`` gives the same object for each request of a token. The
         # decision holds it, so that no other object can have its id.
-        self._known: OrderedDict[int, tuple[_Basis, Decision]] = OrderedDict()
+        self._known: OrderedDict[int, _Known] = OrderedDict()
+        self._consenting = Consenting(store, overarching)
+        self._standings: Looked[Standing] = Looked(store, self._standing)
         self._agreements: Looked[tuple[Agreement, ...]] = Looked(
             store, lambda receiver: agreements(store, receiver, zone)
         )
         self._proxies: Looked[Proxy] = Looked(store, self._proxy)
 
     async def decide(self, actor: Actor) -> Decision:
-        """Return what ``actor`` may do now: a changed proxy or agreement counts from the next call on."""
+        """Return what ``actor`` may do now: what changes counts from the next call on."""
         now = now_ms()
         if actor.is_development:
             return decide(actor, now, _NO_FACTS, self._zone)
         facts = await self._facts(actor, now)
         # A boundary of an agreement's time that passes makes another basis, so another decision.
-        standing = tuple(each.refusal(now, actor.purpose) for each in facts.agreements)
-        basis = facts, now // _DAY, standing
+        refusals = tuple(each.refusal(now, actor.purpose) for each in facts.agreements)
+        basis = facts, now // _DAY, refusals
+        asking = await self._asking(actor)
+        highest = self._consenting.highest
         known = self._known.get(id(actor))
-        if known is not None and known[1].actor is actor and known[0] == basis:
+        if known is not None and (known.rights.actor is not actor or known.basis != basis):
+            known = None
+        if known is not None and known.highest == highest and known.asking == asking:
             self._known.move_to_end(id(actor))
-            return known[1]
-        decision = decide(actor, now, facts, self._zone)
-        self._known[id(actor)] = basis, decision
+            return known.decision
+        rights = known.rights if known is not None else decide(actor, now, facts, self._zone)
+        decision = rights
+        if asking is not None:
+            decision = self._consenting.joined(rights, asking, own_records(actor))
+        self._known[id(actor)] = _Known(basis, rights, asking, highest, decision)
         if len(self._known) > REMEMBERED:
             self._known.popitem(last=False)
         return decision
+
+    async def _asking(self, actor: Actor) -> Asking | None:
+        """Return the actor as one who asks patients for their records; None for whom they say nothing to."""
+        if not is_asked(actor):
+            return None
+        await self._consenting.refresh()
+        if not self._consenting.highest:
+            # Nobody has said anything, so nobody has named a role or an organisation.
+            return asking_of(actor, _NO_STANDING)
+        return asking_of(actor, await self._standings.get(f"{actor.user or ''}|{actor.organization or ''}"))
+
+    async def _standing(self, key: str) -> Standing:
+        user, _, organization = key.partition("|")
+        return await standing(self._store, user or None, organization or None)
 
     async def _facts(self, actor: Actor, now: int) -> Facts:
         is_alone = actor.user is None or actor.user == f"Patient/{actor.patient}"
@@ -144,3 +184,4 @@ def _proxy_of(related: dict[str, Any], zone: tzinfo) -> Proxy:
 
 _NOBODYS: Final = Proxy((), 0, -1)
 _NO_FACTS: Final = Facts()
+_NO_STANDING: Final = Standing()

@@ -59,7 +59,7 @@ class Runner:
         self.services = services
         self._recorder = recorder
         self._patients = Patients()
-        self._decider = Decider(services.store, services.settings.zone)
+        self._decider = Decider(services.store, services.settings.zone, services.settings.consent_policy)
 
     async def run(self, request: Request) -> Reply:
         """Run one interaction; refusals are Faults. Whatever became of it is recorded before it is told."""

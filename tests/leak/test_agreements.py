@@ -105,10 +105,12 @@ def test_another_purpose_than_the_contracts_shows_nothing(house: Guarded) -> Non
     assert not seen(house, "HRESCH")
 
 
-def test_a_contract_for_any_purpose_and_of_everybodys_data(house: Guarded) -> None:
+def test_a_contract_for_any_purpose_and_of_everybodys_data_is_no_patients_consent(house: Guarded) -> None:
+    """Treatment is what silence permits; research needs the patient's word besides the contract."""
     store(house, contract(agreement(purposes=frozenset(), grantors=()), SIGNATURE))
 
-    assert seen(house, "HRESCH")
+    assert seen(house, "TREAT")
+    assert not seen(house, "HRESCH")
 
 
 def test_revocation_counts_from_the_next_request_and_on_open_pages(house: Guarded) -> None:

@@ -1,0 +1,166 @@
+"""What the patients' consents leave of what an actor may see: asked for each type, kept while it holds.
+
+conformance/decisions/0014-what-a-consent-means.md says what a Consent means, docs/consent.md whom it binds.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Final
+
+from fhir_server.access.actor import Actor
+from fhir_server.access.decide import LETTERS, Decision
+from fhir_server.access.policy import policy
+from fhir_server.access.rules import compartment, organisation
+from fhir_server.access.scopes import Letter
+from fhir_server.access.standing import Standing
+from fhir_server.consent.asking import Action, Asking, silence_permits
+from fhir_server.consent.groups import Consents
+from fhir_server.consent.policy import Overarching
+from fhir_server.resources.types import RESOURCE_TYPES
+from fhir_server.search.parameters import SECURITY_CONTEXT
+from fhir_server.search.predicate import EVERYTHING, NOTHING, Chain, Predicate, all_of, any_of, negate
+from fhir_server.search.visibility import Visibility
+from fhir_server.store.api import Store
+
+_ACTIONS: Final[Mapping[Letter, tuple[Action, ...]]] = MappingProxyType(
+    {
+        "c": ("collect",),
+        "r": ("access",),
+        "u": ("access", "correct"),
+        "d": ("access", "correct"),
+        "s": ("access",),
+    }
+)
+"""What a letter of ``cruds`` is to a Consent: who changes a record sees it too."""
+_READS: Final = frozenset({"r", "s"})
+_BINARY: Final = "Binary"
+
+
+class Consenting:
+    """The consents of all patients, as the store has them, and what they leave of decisions.
+
+    ``overarching``: what holds of patients who have said nothing.
+    """
+
+    def __init__(self, store: Store, overarching: Overarching) -> None:
+        self._store = store
+        self._overarching = overarching
+        self._consents = Consents(overarching)
+        # Conditions are made when a store asks for them, which may be in one of its threads.
+        self._lock = threading.Lock()
+
+    @property
+    def highest(self) -> int:
+        """The greatest policy class that is known; a decision holds for as long as this stays."""
+        return self._consents.highest
+
+    async def refresh(self) -> None:
+        """Learn the policy classes that were made since; next to nothing when there are none."""
+        if self._store.stamps().classes > self._consents.highest:
+            rules = await self._store.policies.rules(self._consents.highest)
+            with self._lock:
+                self._consents.learn(rules)
+
+    def joined(self, decision: Decision, asking: Asking, own: Callable[[str], Predicate]) -> Decision:
+        """Return the decision with what consents leave of it; ``own``: of a type, the asker's own records."""
+        if self._says_nothing(asking):
+            return replace(decision, asking=asking)
+        is_house = asking.organization is None and asking.user is None
+        seen: dict[Letter, Visibility] = {}
+        tables: dict[tuple[Action, ...], _Table] = {}
+        for letter in LETTERS:
+            visibility = decision.seen[letter]
+            if is_house and letter not in _READS:
+                # The house's own programs keep the records; what they read of them is another matter.
+                seen[letter] = visibility
+                continue
+            actions = _ACTIONS[letter]
+            if actions not in tables:
+                askings = [replace(asking, action=action) for action in actions]
+                tables[actions] = _Table(self._condition, askings, own)
+            seen[letter] = replace(visibility, consents=tables[actions])
+        return replace(decision, asking=asking, seen=MappingProxyType(seen))
+
+    def _says_nothing(self, asking: Asking) -> bool:
+        """Tell whether no patient has said anything, and silence permits."""
+        as_stranger = replace(asking, custodian=False)
+        return not self.highest and silence_permits(as_stranger, self._overarching)
+
+    def _condition(self, asking: Asking, type_: str, own: Predicate) -> Predicate:
+        with self._lock:
+            return self._consents.condition(asking, type_, own)
+
+
+class _Table(Mapping[str, Predicate]):
+    """Of each type what the consents leave, made when it is asked for."""
+
+    def __init__(
+        self,
+        condition: Callable[[Asking, str, Predicate], Predicate],
+        askings: list[Asking],
+        own: Callable[[str], Predicate],
+    ) -> None:
+        self._condition = condition
+        self._askings = askings
+        self._own = own
+
+    def __getitem__(self, type_: str) -> Predicate:
+        if type_ == _BINARY:
+            return self._contents()
+        own = self._own(type_)
+        return all_of(self._condition(asking, type_, own) for asking in self._askings)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(RESOURCE_TYPES)
+
+    def __len__(self) -> int:
+        return len(RESOURCE_TYPES)
+
+    def _contents(self) -> Predicate:
+        """Return the Binaries whose securityContext is nothing that consents hide."""
+        code = SECURITY_CONTEXT.code
+        hidden = ((type_, negate(self[type_])) for type_ in sorted(policy().binary_contexts))
+        return negate(any_of(Chain(code, type_, rule) for type_, rule in hidden if rule != NOTHING))
+
+
+def is_asked(actor: Actor) -> bool:
+    """Tell whether consents say anything to ``actor``.
+
+    Not to a patient about the own record, nor to the house's own programs that state no purpose: they carry
+    records, and look at none.
+    """
+    if actor.is_development:
+        return False
+    if actor.organization is not None:
+        return True
+    if actor.user is None:
+        return actor.patient is None and actor.purpose is not None
+    return not actor.user.startswith("Patient/")
+
+
+def asking_of(actor: Actor, standing: Standing) -> Asking:
+    """Return the actor as one who asks patients for their records."""
+    return Asking(
+        organization=actor.organization,
+        user=actor.user,
+        roles=actor.roles | standing.roles,
+        device=f"Device/{actor.client}",
+        others=frozenset(standing.others),
+        purpose=actor.purpose,
+    )
+
+
+def own_records(actor: Actor) -> Callable[[str], Predicate]:
+    """Return, of a type, the records whose custodian the actor's organisation is, or the actor itself."""
+    kind, _, id_ = (actor.user or "").partition("/")
+
+    def own(type_: str) -> Predicate:
+        if actor.organization is not None:
+            return EVERYTHING if type_ in policy().universal else organisation(actor.organization, type_)
+        return compartment(kind, (id_,), type_) if kind == "Practitioner" else NOTHING
+
+    return own
