@@ -84,7 +84,7 @@ class Indexer:
     busy: Callable[[], int] = lambda: 0
     _positions: dict[str, Position] = field(default_factory=dict)
     _task: asyncio.Task[None] | None = None
-    _trouble: dict[str, int] = field(default_factory=dict)
+    _trouble: dict[str, tuple[str, int]] = field(default_factory=dict)
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     _is_mine: bool = False
 
@@ -132,17 +132,22 @@ class Indexer:
             try:
                 stored += await self._chain(chain, polite=polite)
                 self._trouble.pop(chain.name, None)
-            except (BadSegment, Broken, Undecodable):
-                self._complain(chain.name)
+            except (BadSegment, Broken, Undecodable) as error:
+                self._complain(chain.name, _place(error))
         return stored
 
-    def _complain(self, chain: str) -> None:
-        """Say that a chain cannot be followed, once, and only if that lasts: an entry may be half written."""
-        passes = self._trouble[chain] = self._trouble.get(chain, 0) + 1
+    def _complain(self, chain: str, place: str) -> None:
+        """Say that a chain cannot be followed, once, if it breaks at the same place again and again.
+
+        What moves is no damage: it is a process that writes while this one reads.
+        """
+        before, passes = self._trouble.get(chain, (place, 0))
+        passes = passes + 1 if before == place else 1
+        self._trouble[chain] = place, passes
         if passes == _PATIENCE:
             _LOG.critical(
                 "The audit log does not follow from itself; `fhir-server audit verify` tells where",
-                extra={"fields": {"chain": chain}},
+                extra={"fields": {"chain": chain, "place": place}},
             )
 
     async def _chain(self, chain: Path, *, polite: bool) -> int:
@@ -216,6 +221,11 @@ class Indexer:
                 await asyncio.sleep(0)
         if prepared:
             await self.store.commit(prepared)
+
+
+def _place(error: Exception) -> str:
+    """Return what broke, and at which entry if that is known."""
+    return f"{type(error).__name__} {error.number}" if isinstance(error, Broken) else type(error).__name__
 
 
 def _read(keys: AuditKeys, segment: Segment, start: Position | None) -> tuple[Reading, int]:

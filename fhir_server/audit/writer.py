@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from fhir_server.audit.chain import BEGINNING
+from fhir_server.audit.chain import BEGINNING, LENGTH
 from fhir_server.audit.entry import Entry, encode
 from fhir_server.audit.keys import AuditKeys, sync_folder
 from fhir_server.audit.recover import recover
@@ -107,7 +107,7 @@ class Writer:
             chain, sealer = target.reading.chain, target.reading.sealer
             frames = b"".join([chain.seal(sealer, encode(entry)) for entry in entries])
             self._make_room(target, len(frames))
-            _write_all(target.handle, frames, target.reading.offset)
+            _write_group(target.handle, frames, target.reading.offset)
             os.fdatasync(target.handle)
         except Exception:  # noqa: BLE001 - whatever it is, who waits must be told, and the thread must live on
             _LOG.exception("Audit entries could not be written")
@@ -227,6 +227,17 @@ def is_free(folder: Path) -> bool:
     finally:
         os.close(handle)
     return True
+
+
+def _write_group(handle: int, frames: bytes, offset: int) -> None:
+    """Write frames so that who reads meanwhile sees none of them or all.
+
+    The system may show a reader the first pages of a write long before the last ones, seconds before when the
+    disk is busy. So the length of the first frame is written last: until then zeros stand there, where the
+    log ends for every reader.
+    """
+    _write_all(handle, frames[LENGTH.size :], offset + LENGTH.size)
+    _write_all(handle, frames[: LENGTH.size], offset)
 
 
 def _write_all(handle: int, data: bytes, offset: int) -> None:
