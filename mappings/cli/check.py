@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from mappings.cli.options import MapsOption, OverlayOption, err, format_of, out
 from mappings.engine import schema
@@ -107,5 +108,5 @@ def _table(map_: Map, format_: str, maps: Path | None) -> Table:
         table.add_column(head, overflow="fold")
     for line in coverage(map_, fields):
         style = "" if line.element else "yellow" if line.how == "not mapped" else "dim"
-        table.add_row(line.source, line.how, line.element, style=style)
+        table.add_row(Text(line.source), Text(line.how), Text(line.element), style=style)
     return table

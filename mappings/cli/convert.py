@@ -34,7 +34,7 @@ from mappings.engine.model import Context, Issue, Message, Refused
 from mappings.engine.report import Report
 from mappings.engine.write import write
 
-_ENCODER = msgspec.json.Encoder(decimal_format="number")
+ENCODER = msgspec.json.Encoder(decimal_format="number")
 _DECODER = msgspec.json.Decoder(float_hook=Decimal)
 
 FilesArgument = Annotated[list[str], typer.Argument(help="Files or folders; - is standard input.")]
@@ -88,7 +88,7 @@ def convert(
     for line in told.lines():
         err.print(line, markup=False, highlight=False, soft_wrap=True)
     if report is not None:
-        report.write_bytes(msgspec.json.format(_ENCODER.encode(told.tree()), indent=2))
+        report.write_bytes(msgspec.json.format(ENCODER.encode(told.tree()), indent=2))
     if told.failed:
         raise typer.Exit(1)
 
@@ -111,7 +111,7 @@ def _one(
             for piece in pieces if sender is None else sender.send(each, pieces):
                 _note(told, piece)
                 if sender is None and piece.result is not None and piece.result.bundle["entry"]:
-                    sys.stdout.buffer.write(_ENCODER.encode(piece.result.bundle) + b"\n")
+                    sys.stdout.buffer.write(ENCODER.encode(piece.result.bundle) + b"\n")
     except Refused as refused:
         told.add(refused.issues)
     sys.stdout.buffer.flush()

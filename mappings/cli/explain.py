@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
-from mappings.cli.convert import FilesArgument, FromOption
+from mappings.cli.convert import ENCODER, FilesArgument, FromOption
 from mappings.cli.files import inputs
 from mappings.cli.options import (
     FormatOption,
@@ -68,12 +69,19 @@ def _table(piece: Converted, context: Context, element: str) -> Table:
         table.add_column(head, overflow="fold")
     for origin in trace(piece.map, piece.messages[0], piece.result, context):
         if origin.element.startswith(element):
-            table.add_row(*_cells(origin))
+            table.add_row(*map(Text, _cells(origin)))
     for left in piece.result.unmapped:
         if not element:
-            table.add_row("", "", left.path, str(left.value), "unmapped: kept in the archive", style="yellow")
+            cells = ("", "", left.path, _said(left.value), "unmapped: kept in the archive")
+            table.add_row(*map(Text, cells), style="yellow")
     return table
 
 
 def _cells(origin: Origin) -> tuple[str, str, str, str, str]:
-    return origin.element, str(origin.value), origin.source, str(origin.native or ""), origin.rule
+    return origin.element, _said(origin.value), origin.source, _said(origin.native), origin.rule
+
+
+def _said(value: Any) -> str:
+    if value is None or isinstance(value, str):
+        return value or ""
+    return ENCODER.encode(value).decode()

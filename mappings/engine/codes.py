@@ -97,7 +97,7 @@ def table_of(name: str, data: Mapping[str, Any], systems: Systems | None = None)
     find = (systems or common()).system
 
     def address(key: str) -> str:
-        named = str(data.get(key) or "")
+        named = str(data.get(key) or "").replace("{base}", common().base)
         try:
             return find(named) if named else ""
         except KeyError:

@@ -55,7 +55,7 @@ def guess(name: str, cells: Sequence[str]) -> Guess:
     if not given:
         return Guess(name, "empty", "the sample has no value in it")
     kind, why = _by_content(name, given)
-    values = tuple(sorted(set(given))) if kind == "codes" else ()
+    values = tuple(sorted(set(given))) if kind in {"codes", "flag"} else ()
     return Guess(name, kind, why, values, unique)
 
 

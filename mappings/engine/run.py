@@ -71,7 +71,8 @@ class _Reading:
         self.entries: dict[str, Tree] = {}
         self.issues: list[Issue] = []
         self.leftovers = Leftovers(map_)
-        self.values: Mapping[str, Any] = {**context.values, "source": context.source, "zone": context.zone}
+        own = {"source": context.source, "zone": context.zone, "now": context.now}
+        self.values: Mapping[str, Any] = {**context.values, **own}
         self.frame = _Frame(Message("", {}))
 
     def message(self, message: Message) -> None:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
+from pypinyin import lazy_pinyin
+
 from mappings.engine.guess import Guess, guess, means
 
 
@@ -95,17 +97,21 @@ def _field(one: Guess) -> str | None:
     return None
 
 
+_FLAGS = (("1", "0"), ("是", "否"), ("Y", "N"))
 _VALUES = {
     "date": ("valueDate", ", convert: date"),
     "datetime": ("valueDateTime", ", convert: datetime"),
     "money": ("valueMoney", ", convert: money"),
     "decimal": ("valueDecimal", ", convert: decimal"),
-    "flag": ("valueBoolean", ", convert: boolean"),
+    "flag": ("valueBoolean", ""),
 }
 
 
 def _kept(one: Guess, slug: str) -> str:
     value, convert = _VALUES.get(one.kind, ("valueString", ""))
+    if one.kind == "flag":
+        yes, no = next(pair for pair in _FLAGS if set(one.values) <= set(pair))
+        convert = f', convert: {{boolean: {{"true": [{_text(yes)}], "false": [{_text(no)}]}}}}'
     if one.kind == "codes":
         value, convert = "valueCoding", f", codes: {_extension(slug, one)}, as: coding"
     return f"{{from: {_quoted(one.name)}, to: \"extension('{_extension(slug, one)}').{value}\"{convert}}}"
@@ -125,16 +131,9 @@ def _extension(slug: str, one: Guess) -> str:
 
 
 def _slug(name: str) -> str:
-    """Return a name for addresses: letters and digits; others by their code points (年 → u5e74)."""
-    found = "".join(
-        letter.lower()
-        if letter.isascii() and letter.isalnum()
-        else f"u{ord(letter):x}"
-        if letter.isalnum()
-        else "-"
-        for letter in name
-    )
-    return re.sub("-+", "-", found).strip("-") or "column"
+    """Return a name for addresses: ASCII letters and digits, Chinese by its sound (费别 → fei-bie)."""
+    sounds = " ".join(lazy_pinyin(name))
+    return re.sub(r"[^a-z0-9]+", "-", sounds.lower()).strip("-") or "column"
 
 
 def _quoted(text: str) -> str:

@@ -15,6 +15,9 @@ from mappings.engine.model import Issue, Position, Refused
 _MOST_NODES = 200_000
 """Aliases can make a small file mean billions of nodes."""
 
+_MOST_DEPTH = 50
+"""An alias may even hold itself."""
+
 _INTEGER = re.compile(r"-?(0|[1-9]\d*)")
 _DECIMAL = re.compile(r"-?(0|[1-9]\d*)\.\d+")
 _WORDS = {"null": None, "~": None, "": None, "true": True, "false": False}
@@ -69,7 +72,7 @@ def read(text: str, file: str) -> Spot:
         raise refusal(Position(file, 1, 1), "This is no YAML text.") from error
     if node is None:
         raise refusal(Position(file, 1, 1), "The file is empty.")
-    return _spot(node, file, iter(range(_MOST_NODES)))
+    return _spot(node, file, iter(range(_MOST_NODES)), 0)
 
 
 def refusal(at: Position, sentence: str) -> Refused:
@@ -77,14 +80,16 @@ def refusal(at: Position, sentence: str) -> Refused:
     return Refused(Issue("error", "structure", str(at), sentence))
 
 
-def _spot(node: yaml.Node, file: str, budget: Iterator[int]) -> Spot:
+def _spot(node: yaml.Node, file: str, budget: Iterator[int], depth: int) -> Spot:
     at = Position(file, node.start_mark.line + 1, node.start_mark.column + 1)
     if next(budget, None) is None:
         raise refusal(at, f"The file means more than {_MOST_NODES} values.")
+    if depth > _MOST_DEPTH:
+        raise refusal(at, f"The file is more than {_MOST_DEPTH} levels deep.")
     if isinstance(node, yaml.ScalarNode):
         return Spot(node.value, at, plain=node.style is None)
     if isinstance(node, yaml.SequenceNode):
-        return Spot([_spot(item, file, budget) for item in node.value], at)
+        return Spot([_spot(item, file, budget, depth + 1) for item in node.value], at)
     spots: dict[str, Spot] = {}
     keys: dict[str, Position] = {}
     for key, value in node.value:
@@ -93,6 +98,6 @@ def _spot(node: yaml.Node, file: str, budget: Iterator[int]) -> Spot:
             raise refusal(where, "A key must be a text.")
         if key.value in spots:
             raise refusal(where, f"The key '{key.value}' is there twice.")
-        spots[key.value] = _spot(value, file, budget)
+        spots[key.value] = _spot(value, file, budget, depth + 1)
         keys[key.value] = where
     return Spot(spots, at, keys=keys)

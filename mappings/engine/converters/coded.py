@@ -159,7 +159,7 @@ def gender(options: Options) -> Converter:
         return _READ[value]
 
     def write(value: Any) -> str:
-        if value not in back:
+        if not isinstance(value, str) or value not in back:
             raise ValueError("The element's value is no administrative gender.")
         return back[value]
 

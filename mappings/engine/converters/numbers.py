@@ -9,7 +9,7 @@ from typing import Any
 
 from mappings.engine.converters.base import Converter, Options, chosen, words
 
-_DECIMAL = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?")
+_DECIMAL = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")
 _MOST_DIGITS = 40
 """More digits than any amount has; a hostile number of a million digits would cost much time."""
 

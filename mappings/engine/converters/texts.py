@@ -59,7 +59,7 @@ def table(options: Options) -> Converter:
         return there[value]
 
     def write(value: Any) -> Any:
-        if value not in back:
+        if isinstance(value, dict | list) or value not in back:
             raise ValueError("The element's value is none of those that the map lists.")
         return back[value]
 

@@ -12,23 +12,23 @@ from typing import Any
 
 from mappings.engine.converters.base import Converter, Options, chosen, words
 
-_LENIENT = re.compile(
-    r"(\d{4})(?:[-/.年]?(\d{1,2})(?:[-/.月]?(\d{1,2})日?)?月?)?"
-    r"(?:[ T]*(\d{2}):?(\d{2})(?::?(\d{2})(?:\.?(\d{1,6}))?)?)?(Z|[+-]\d{2}:?\d{2})?"
-)
+_CLOCK = r"(?:[ T]*(\d{2}):?(\d{2})(?::?(\d{2})(?:\.?(\d{1,6}))?)?)?(Z|[+-]\d{2}:?\d{2})?"
+_COMPACT = re.compile(r"(\d{4})(?:(\d{2})(\d{2})?)?" + _CLOCK, re.ASCII)
+_SPACED = re.compile(r"(\d{4})(?:[-/.年](\d{1,2})(?:[-/.月](\d{1,2})日?|月)?)?" + _CLOCK, re.ASCII)
 _FHIR = re.compile(
-    r"(\d{4})(?:-(\d{2})(?:-(\d{2})(?:T(\d{2}):(\d{2})(?::(\d{2})(?:\.(\d+))?)?(Z|[+-]\d{2}:\d{2}))?)?)?"
+    r"(\d{4})(?:-(\d{2})(?:-(\d{2})(?:T(\d{2}):(\d{2})(?::(\d{2})(?:\.(\d+))?)?(Z|[+-]\d{2}:\d{2}))?)?)?",
+    re.ASCII,
 )
 _FIELDS = {"yyyy": 0, "MM": 1, "dd": 2, "HH": 3, "mm": 4, "ss": 5, "SSS": 6}
 _LETTERS = re.compile("|".join(sorted(_FIELDS, key=len, reverse=True)))
-_USUAL = re.compile(r"(\d{4}-\d{2}-\d{2})(?: (\d{2}:\d{2}:\d{2}))?")
+_USUAL = re.compile(r"(\d{4}-\d{2}-\d{2})(?: (\d{2}:\d{2}:\d{2}))?", re.ASCII)
 
 Parts = tuple[str | None, ...]
 """Year, month, day, hour, minute, second, fraction, zone; what is not said is None."""
 
 
 def _parts(text: str) -> Parts:
-    match = _LENIENT.fullmatch(text)
+    match = _COMPACT.fullmatch(text) or _SPACED.fullmatch(text)
     if match is None:
         raise ValueError("The value is no date.")
     year, month, day, *time = match.groups()
@@ -39,8 +39,10 @@ def _parts(text: str) -> Parts:
 
 def _check(parts: Parts) -> None:
     year, month, day, hour, minute, second = (int(part) if part else None for part in parts[:6])
+    if parts[7] and hour is None:
+        raise ValueError("The value has a zone but no time of the day.")
     try:
-        date(year or 0, month or 1, day or 1)
+        date(year or 0, 1 if month is None else month, 1 if day is None else day)
     except ValueError:
         raise ValueError("The value is no date of the calendar.") from None
     if (hour or 0) > 23 or (minute or 0) > 59 or (second or 0) > 59 or (hour is not None and day is None):
