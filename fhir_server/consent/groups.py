@@ -8,7 +8,7 @@ kept, and only new numbers are compiled.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -55,19 +55,21 @@ class Consents:
 
     def __init__(self, overarching: Overarching = "treatment") -> None:
         self._overarching = overarching
-        self._rules: list[tuple[int, Rule]] = [(0, SILENCE)]
+        self._rules: dict[int, Rule] = {0: SILENCE}
+        self._numbers = [0]
         self._tables: OrderedDict[Asking, dict[str, _Table]] = OrderedDict()
 
     @property
     def highest(self) -> int:
         """The greatest number of a class that is known: learn those after it."""
-        return self._rules[-1][0]
+        return self._numbers[-1]
 
     def learn(self, rules: Iterable[tuple[int, bytes]]) -> None:
         """Add classes by number and Rule; those that are known already are passed over."""
         for number, body in sorted(rules):
             if number > self.highest:
-                self._rules.append((number, from_bytes(body)))
+                self._rules[number] = from_bytes(body)
+                self._numbers.append(number)
 
     def condition(self, asking: Asking, type_: str, own: Predicate = NOTHING) -> Predicate:
         """Return what ``asking`` may see of ``type_`` by the consents of the patients that records are about.
@@ -80,8 +82,23 @@ class Consents:
             return EVERYTHING
         table = self._table(asking, type_)
         if table.made is None or table.made[0] != own:
-            table.made = own, self._joined(table, own)
+            table.made = own, self._joined(table.groups, own, frozenset())
         return table.made[1]
+
+    def condition_among(
+        self, asking: Asking, type_: str, classes: Iterable[int], own: Predicate = NOTHING
+    ) -> Predicate:
+        """Return :meth:`condition` for a request about patients who are in ``classes`` alone.
+
+        For when all classes are too many. A record that is about a patient of another class as well is hidden.
+        """
+        if type_ != "Patient" and not parameters(type_):
+            return EVERYTHING
+        groups: dict[Pair, set[int]] = {}
+        meant = self._rules.keys() & set(classes)
+        for number in meant:
+            groups.setdefault(self._pair(self._rules[number], asking, type_), set()).add(number)
+        return self._joined(groups, own, frozenset(self._rules.keys() - meant))
 
     def _table(self, asking: Asking, type_: str) -> _Table:
         tables = self._tables.setdefault(asking, {})
@@ -89,10 +106,11 @@ class Consents:
         if len(self._tables) > REMEMBERED:
             self._tables.popitem(last=False)
         table = tables.setdefault(type_, _Table())
-        for number, rule in self._rules[table.known :]:
-            table.groups.setdefault(self._pair(rule, asking, type_), set()).add(number)
+        for number in self._numbers[table.known :]:
+            pair = self._pair(self._rules[number], asking, type_)
+            table.groups.setdefault(pair, set()).add(number)
             table.made = None
-        table.known = len(self._rules)
+        table.known = len(self._numbers)
         return table
 
     def _pair(self, rule: Rule, asking: Asking, type_: str) -> Pair:
@@ -102,26 +120,27 @@ class Consents:
         )
         return stranger, custodian if custodian == stranger else any_of((stranger, custodian))
 
-    def _joined(self, table: _Table, own: Predicate) -> Predicate:
+    def _joined(self, groups: Mapping[Pair, set[int]], own: Predicate, closed: frozenset[int]) -> Predicate:
         """Return Not(hidden): about a class whose condition for the record does not hold.
 
         A record of one's own is hidden when neither condition holds, another's when the stranger's does not.
-        Written so that ``own``, which is long, stands in it once.
+        Written so that ``own``, which is long, stands in it once. ``closed``: classes that hide their patients.
         """
-        if len(table.groups) > MOST_CONDITIONS:
+        if len(groups) > MOST_CONDITIONS:
             advice = (
                 "The patients' consents differ too much for one request; ask for fewer patients or types."
             )
             raise Fault(Kind.FORBIDDEN, advice, issues=(Issue("error", "too-costly", advice),))
         as_stranger: dict[Predicate, set[int]] = {}
         as_either: dict[Predicate, set[int]] = {NOTHING: set()}
-        for (stranger, either), numbers in table.groups.items():
+        for (stranger, either), numbers in groups.items():
             as_stranger.setdefault(stranger, set()).update(numbers)
             as_either.setdefault(either, set()).update(numbers)
         if own == NOTHING:
             # Nothing is one's own: the stranger's conditions alone decide.
             as_either = {NOTHING: as_stranger.pop(NOTHING, set()), **as_stranger}
             as_stranger = {}
+        as_either[NOTHING] = as_either[NOTHING] | closed
         others = all_of((negate(own), any_of(self._hidden(as_stranger))))
         return negate(any_of((others, *self._hidden(as_either, above=self.highest))))
 

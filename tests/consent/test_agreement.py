@@ -52,7 +52,7 @@ class Classes:
         return self._numbers[found[0].rule] if found else 0
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(
     st.tuples(consents("1"), consents("2"), consents("3")),
     st.lists(askings(), min_size=3, max_size=3),

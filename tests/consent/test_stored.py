@@ -84,7 +84,7 @@ async def _found(
     return found
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(st.tuples(consents("1"), consents("2")), st.lists(askings(), min_size=4, max_size=4), WORLD)
 def test_a_search_finds_what_the_consents_permit_and_counts_it(
     filed: tuple[Tree, ...], asked: list[Asking], world: tuple[Tree, ...]

@@ -89,7 +89,9 @@ _DATA = st.one_of(
     st.builds(
         lambda meaning, to: {"meaning": meaning, "reference": refers(to)},
         st.sampled_from(("instance", "related", "dependents")),
-        st.sampled_from(("Encounter/e1", "Observation/o1", "Condition/c1", "CarePlan/k1", "Patient/p")),
+        st.sampled_from(
+            ("Encounter/e1", "Encounter/e1", "Observation/o1", "Condition/c1", "CarePlan/k1", "Patient/p")
+        ),
     ),
     st.builds(
         lambda to: {"meaning": "authoredby", "reference": refers(to)},
@@ -120,7 +122,9 @@ _ELEMENTS: dict[str, SearchStrategy[Any]] = {
 @st.composite
 def provisions(draw: st.DrawFn, levels: int = 3) -> Tree:
     """Draw a provision with some elements, and with nested ones of either kind."""
-    names = draw(st.lists(st.sampled_from(sorted(_ELEMENTS)), max_size=2, unique=True))
+    # The elements that choose among records twice as often as those that choose among askers.
+    weighed = [*_ELEMENTS, "data", "securityLabel", "dataPeriod", "code"]
+    names = draw(st.lists(st.sampled_from(weighed), max_size=2).map(dict.fromkeys))
     found: Tree = {"type": draw(st.sampled_from(("permit", "deny")))}
     found.update({name: draw(_ELEMENTS[name]) for name in names})
     if levels > 1:
@@ -203,8 +207,9 @@ def _references(targets: list[str]) -> list[dict[str, str]]:
 
 
 def _meta() -> SearchStrategy[Tree]:
-    labels = (*LABELS, coding(CONFIDENTIALITY, "odd"), coding("urn:other", "R"))
-    return st.fixed_dictionaries({}, optional={"security": some(*labels, most=3), "tag": st.just([OWN_TAG])})
+    odd = coding(CONFIDENTIALITY, "odd")
+    labels = some(*LABELS, odd, coding("urn:other", "R"), most=3) | st.just([odd])
+    return st.fixed_dictionaries({}, optional={"security": labels, "tag": st.just([OWN_TAG])})
 
 
 def _record(type_: str, id_: str, subject: str, **optional: SearchStrategy[Any]) -> SearchStrategy[Tree]:

@@ -164,6 +164,21 @@ def test_too_many_different_conditions_are_refused_with_advice(monkeypatch: pyte
     assert raised.value.issues[0].code == "too-costly"
 
 
+def test_among_few_classes_the_others_hide_their_patients(monkeypatch: pytest.MonkeyPatch) -> None:
+    consents = known(PERMIT, DENY, NOT_RESTRICTED)
+    monkeypatch.setattr(groups, "MOST_CONDITIONS", 1)
+    classes = {"p": 1, "q": 2, "r": 3, "s": 4}
+
+    for own in (NOTHING, OWN):
+        condition = consents.condition_among(B, "Appointment", [1], own)
+        assert sees(condition, classes, **about("p"))
+        assert not any(sees(condition, classes, **about(each)) for each in ("q", "r", "s", "nobody"))
+        assert not sees(condition, classes, **about("p", "r"))
+        assert sees(condition, classes)
+    assert not sees(consents.condition_among(B, "Appointment", [2]), classes, **about("q"))
+    assert consents.condition_among(B, "Medication", [1]) is EVERYTHING
+
+
 def test_the_longest_unused_asking_is_forgotten_and_answered_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(groups, "REMEMBERED", 2)
     consents = known(DENY)
