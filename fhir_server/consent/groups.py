@@ -90,7 +90,7 @@ class Consents:
     ) -> Predicate:
         """Return :meth:`condition` for a request about patients who are in ``classes`` alone.
 
-        For when all classes are too many. A record that is about a patient of another class as well is hidden.
+        For when all classes are too many. A record about a patient of another class as well is hidden.
         """
         if type_ != "Patient" and not parameters(type_):
             return EVERYTHING
@@ -124,7 +124,7 @@ class Consents:
         """Return Not(hidden): about a class whose condition for the record does not hold.
 
         A record of one's own is hidden when neither condition holds, another's when the stranger's does not.
-        Written so that ``own``, which is long, stands in it once. ``closed``: classes that hide their patients.
+        ``own``, which is long, stands in it once. ``closed``: classes that hide their patients.
         """
         if len(groups) > MOST_CONDITIONS:
             advice = (
