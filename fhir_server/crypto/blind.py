@@ -17,6 +17,9 @@ PREFIX_CHARACTERS = 64
 CHUNK_BYTES = 4
 """Bytes of key that each character yields: a wrong neighbour matches once in four thousand million."""
 
+HALF = 32
+"""By so many bits the digests of systems and units are shorter than the others."""
+
 # Plaintext stays in memory for as long as a cache keeps it: every cache is bounded, the largest hold codes
 # and systems, which repeat; identifiers pass through and are pushed out.
 _CACHED_CODES = 32_768
@@ -31,6 +34,7 @@ class BlindIndex:
         self._digest = digest
         self.code = lru_cache(_CACHED_CODES)(self._code)
         self.system = lru_cache(_CACHED_CODES)(self._system)
+        self.unit = lru_cache(_CACHED_CODES)(self._unit)
         self.target = lru_cache(_CACHED_TARGETS)(self._target)
         self.text = lru_cache(_CACHED_STRINGS)(self._text)
         self.word = lru_cache(_CACHED_STRINGS)(self._word)
@@ -41,12 +45,20 @@ class BlindIndex:
         return int.from_bytes(self._digest(data), "little", signed=True)
 
     def _code(self, text: str) -> int:
-        """Digest a token's code, a URI or a unit."""
+        """Digest a token's code or a URI."""
         return self._number(b"c\0", text)
 
     def _system(self, text: str) -> int:
-        """Digest a token's or a quantity's system; "" (none given) has a digest like any other."""
-        return self._number(b"s\0", text)
+        """Digest a token's or a quantity's system to 32 bits; "" (none given) has a digest like any other.
+
+        Systems and units are few and stand in every row: half a digest tells them apart, since a wrong one
+        would have to come with the right code too.
+        """
+        return self._number(b"s\0", text) >> HALF
+
+    def _unit(self, text: str) -> int:
+        """Digest a quantity's unit to 32 bits."""
+        return self._number(b"c\0", text) >> HALF
 
     def _target(self, text: str) -> int:
         """Digest ``Type/id`` or a URL: a resource's own number and the references to it agree."""

@@ -23,6 +23,9 @@ PEOPLE: Final = 8
 """A piece of text is shared when it occurs in the records of so many."""
 
 _BYTES: Final = 32 * 1024
+_MANY: Final = 2_000
+"""From so many samples a dictionary of twice the size is learned."""
+
 _LEVEL: Final = 3
 _PIECE: Final = re.compile(r"[^\W_]+|[\W_]+")
 _HEX: Final = re.compile(r"[0-9a-f]+")
@@ -54,8 +57,9 @@ def learn(samples: Iterable[tuple[str, bytes]]) -> bytes | None:
         text = "".join(piece if piece in shared else _mask(piece) for piece in pieces)
         masked.append(text.encode())
         _pause(number)
+    size = _BYTES if len(masked) < _MANY else 2 * _BYTES
     try:
-        return zstandard.train_dictionary(_BYTES, masked, level=_LEVEL).as_bytes()
+        return zstandard.train_dictionary(size, masked, level=_LEVEL).as_bytes()
     except zstandard.ZstdError:
         return None
 

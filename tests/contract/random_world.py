@@ -68,6 +68,7 @@ PARAMS: Final = (
     "code",
     "name",
     "date",
+    "_lastUpdated",
     "factor",
     "value",
     "subject",
@@ -78,6 +79,8 @@ PARAMS: Final = (
     "placed",
 )
 COMPOSITES: Final = ("pair", "measured", "dated", "said", "linked", "placed")
+UPDATES: Final = ((), (1000,), (1000,), (2000,), (1000, 2000))
+"""Times of an update that a body may name: the first version is written at 1000, the second at 2000."""
 SORTED: Final = ("code", "name", "date", "factor", "value", "subject", "url", "_id", "unheard-of")
 
 Raw = dict[str, Any]
@@ -126,6 +129,7 @@ class World:
             lambda: Where("name", random.choice((tests.starts, tests.contains, tests.ends, tests.exact))()),
             lambda: Where("date", tests.date()),
             lambda: All((Where("date", tests.date()), Where("date", tests.date()))),
+            lambda: Where("_lastUpdated", tests.moment()),
             lambda: Where("factor", tests.number()),
             lambda: Where("value", tests.quantity()),
             lambda: Where("subject", tests.reference()),
@@ -173,7 +177,7 @@ class World:
         return {
             "tokens": some(lambda: ["code", self._pick(SYSTEMS), self._pick(CODES)]),
             "strings": some(lambda: ["name", self._pick(WORDS)]),
-            "dates": dates,
+            "dates": [*dates, *(["_lastUpdated", at, at] for at in self._pick(UPDATES))],
             "numbers": self._spread("factor", self._range),
             "quantities": some(lambda: ["value", *self._quantity()]),
             "references": some(lambda: ["subject", self._pick(self._targets)]),
@@ -253,6 +257,10 @@ class _Tests:
 
     def exact(self) -> Test:
         return StringIs(self._pick(WORDS))
+
+    def moment(self) -> DateIs:
+        lo = self._pick((999, 1000, 1001, 2000))
+        return DateIs(self._pick(PREFIXES), lo, lo + self._pick((0, 0, 500)))
 
     def date(self) -> DateIs:
         lo = self._pick(MOMENTS)

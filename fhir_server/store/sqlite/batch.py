@@ -236,7 +236,7 @@ class Batch:
             return _NO_ROWS
         values = self.tools.extractor(item.change.type, body)
         self._check_generation(values)
-        return self._rows(item.change.type, values)
+        return self._rows(item.change.type, values, head.upd)
 
     def _new_rows(self, item: SqlitePrepared) -> Rows:
         values = item.change.values
@@ -245,11 +245,11 @@ class Batch:
         self._check_generation(values)
         if item.rows is not None:
             return item.rows
-        return self._rows(item.change.type, values)
+        return self._rows(item.change.type, values, item.change.updated)
 
-    def _rows(self, type_: str, values: Values) -> Rows:
+    def _rows(self, type_: str, values: Values, updated: int) -> Rows:
         numbers = self.draft.allot_params(type_, names_of(values))
-        return rows_of(values, numbers, self.tools.blind, timed=self.tools.is_timed(type_))
+        return rows_of(values, numbers, self.tools.blind, timed=self.tools.is_timed(type_), updated=updated)
 
     def _check_generation(self, values: Values) -> None:
         """Refuse values that another set of search parameters than the store's current one says."""

@@ -63,7 +63,7 @@ def _values(row: _Row, blind: BlindIndex) -> Iterator[tuple[str, int, int, Any, 
             yield "token", 0, 0, blind.code(code), 0, blind.system(system)
         case ("quantity", system, code, unit, lo, hi):
             for name in {code or unit, unit or code}:
-                yield "quantity", int(lo != hi), blind.code(name), lo, hi, blind.system(system)
+                yield "quantity", int(lo != hi), blind.unit(name), lo, hi, blind.system(system)
         case ("number", lo, hi):
             yield "number", int(lo != hi), 0, lo, hi, 0
         case ("date", lo, hi):

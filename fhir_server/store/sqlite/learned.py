@@ -28,7 +28,9 @@ SCHEDULE: Final = (2_000, 20_000, 200_000)
 """Versions in the store at which a dictionary is learned."""
 
 _LOG: Final = logging.getLogger(__name__)
-_SAMPLE: Final = 1_500
+_LEAST, _MOST = 1_500, 4_000
+"""Versions of a sample, which is a fifth of all within these bounds."""
+
 _WORTH: Final = 0.95
 """A new dictionary is kept when payloads come to this share of what they were, or less."""
 
@@ -91,7 +93,8 @@ class Learner:
         """Return a dictionary that makes payloads enough smaller; None when there is none."""
         connection, tools = session.connection, self._tools
         newest = connection.execute("SELECT coalesce(max(rk), 0) FROM version").fetchone()[0]
-        chosen = SystemRandom().sample(range(1, newest + 1), min(_SAMPLE, newest))
+        count = min(max(_LEAST, newest // 5), _MOST, newest)
+        chosen = SystemRandom().sample(range(1, newest + 1), count)
         samples: list[tuple[str, bytes]] = []
         for sk, digest, version, payload in connection.execute(_VERSIONS, (json_array(chosen),)):
             type_ = self._names.type_name(connection, sk)

@@ -35,7 +35,7 @@ from fhir_server.store.sqlite.fragment import (
 )
 from fhir_server.store.sqlite.kit import EMPTY, NOWHERE, Field, Kit, among
 from fhir_server.store.sqlite.records import json_array
-from fhir_server.store.sqlite.rows import WORD_SYSTEM
+from fhir_server.store.sqlite.rows import UPDATED, WORD_SYSTEM
 from fhir_server.store.sqlite.schema import DAY_MS
 from fhir_server.store.sqlite.spans import Comparison, date_comparison, number_comparison
 from fhir_server.store.sqlite.texts import contains, near, starts, then_opened
@@ -115,7 +115,8 @@ def _present(field: Field, kit: Kit) -> Conjunct:
     def test(sk: str) -> Sql:
         own = f"EXISTS (SELECT 1 FROM own WHERE sk={sk} AND p=?)"
         element = f"EXISTS (SELECT 1 FROM element WHERE sk={sk} AND p IN (?, ?))"
-        return Sql(f"({own} OR {element} OR +{sk} IN ({unordered.text}))", (p, p, p | 1, *unordered.args))
+        stored = Sql(f"({own} OR {element} OR +{sk} IN ({unordered.text}))", (p, p, p | 1, *unordered.args))
+        return stored if field.code != UPDATED else any_true([_head(sk, p), stored])
 
     return Conjunct(
         test,
@@ -197,7 +198,7 @@ def _quantity(field: Field, test: QuantityIs, kit: Kit) -> Conjunct:
     comparison = number_comparison(test.number)
     unit = Sql("u IN (SELECT u FROM unit WHERE p=?)", (p,))
     if test.unit is not None:
-        unit = Sql("u=?", (blind.code(test.unit),))
+        unit = Sql("u=?", (blind.unit(test.unit),))
     system = TRUE if test.system is None else Sql("s=?", (blind.system(test.system),))
     parts = []
     for twin in (p, p | 1) if kit.has_rows("quantity", p | 1) else (p,):
@@ -232,8 +233,8 @@ def spans(field: Field, tests: Sequence[DateIs | NumberIs], kit: Kit) -> Conjunc
 
     def test(sk: str) -> Sql:
         if dates and kit.has_one_date(p):
-            return _own(sk, p, *comparisons)
-        return all_true([_own(sk, p, comparison) for comparison in comparisons])
+            return _span(sk, field, *comparisons)
+        return all_true([_span(sk, field, comparison) for comparison in comparisons])
 
     def rows() -> Sql:
         # A simple row is the only one of its parameter: all comparisons must hold of it, and bound one scan.
@@ -257,6 +258,23 @@ def within(comparison: Comparison, *, simple: bool, columns: tuple[str, str] = (
     if greatest is not None:
         parts.append(Sql(f"{lo}<=?", (greatest,)))
     return all_true(parts)
+
+
+def _span(sk: str, field: Field, *comparisons: Comparison) -> Sql:
+    """Compare one of the resource's spans with all ``comparisons``, also one that only its head has."""
+    own = _own(sk, field.p, *comparisons)
+    return own if field.code != UPDATED else any_true([own, _head(sk, field.p, *comparisons)])
+
+
+def _head(sk: str, p: int, *comparisons: Comparison) -> Sql:
+    """Compare when the resource was last updated, if that is a value of date ``p``."""
+    tests = [Sql(f"({each.condition.format(lo='u_.upd', hi='u_.upd')})", each.args) for each in comparisons]
+    passing = all_true(tests)
+    return Sql(
+        "EXISTS (SELECT 1 FROM head u_ CROSS JOIN date d_ ON d_.p=? AND d_.lo=u_.upd AND d_.hi=u_.upd"
+        f" AND d_.sk=u_.sk WHERE u_.sk={sk} AND {passing.text})",
+        (p, *passing.args),
+    )
 
 
 def _own(sk: str, p: int, *comparisons: Comparison) -> Sql:

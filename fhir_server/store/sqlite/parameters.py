@@ -76,18 +76,19 @@ class SqliteParameters:
             return draft, Rebuilt(None, 0, 0)
         first, beyond = type_range(number)
         found = connection.execute(
-            "SELECT h.sk, h.h, h.ver, v.payload FROM head h CROSS JOIN version v ON v.rk=h.rk"
+            "SELECT h.sk, h.h, h.ver, h.upd, v.payload FROM head h CROSS JOIN version v ON v.rk=h.rk"
             " WHERE h.sk>? AND h.sk>=? AND h.sk<? AND h.state=? ORDER BY h.sk LIMIT ?",
             (after, first, beyond, LIVE, _STEP),
         ).fetchall()
         current, added = generation(connection), 0
-        for sk, digest, version, payload in found:
+        for sk, digest, version, updated, payload in found:
             body = self._tools.opener.body(type_, digest, version, payload)
             values = self._tools.extractor(type_, body)
             if values.generation != current:
                 raise Stale
             numbers = draft.allot_params(type_, names_of(values))
-            rows = rows_of(values, numbers, self._tools.blind, timed=self._tools.is_timed(type_))
+            timed = self._tools.is_timed(type_)
+            rows = rows_of(values, numbers, self._tools.blind, timed=timed, updated=updated)
             added += _add(connection, draft, rows, sk)
             patient = patient_of(values, self._tools.blind)
             connection.execute("UPDATE head SET pat=? WHERE sk=? AND pat IS NOT ?", (patient, sk, patient))

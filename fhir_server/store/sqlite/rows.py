@@ -25,6 +25,9 @@ from fhir_server.store.sqlite.schema import DAY_MS, NO_DATE
 WORD_SYSTEM: Final = 0
 """``token.s`` of words and cells, which have no system and are told from codes by their digests."""
 
+UPDATED: Final = "_lastUpdated"
+"""The date that ``own`` lacks where it is the head's, as it is in every resource that a server wrote."""
+
 Row = tuple[Any, ...]
 
 COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -112,8 +115,10 @@ def names_of(values: Values) -> set[str]:
     return {row[0] for kind in kinds for row in kind}
 
 
-def rows_of(values: Values, numbers: Mapping[str, int], blind: BlindIndex, *, timed: bool) -> Rows:
-    """Compute the index rows; ``timed``: the type has a clinical date.
+def rows_of(
+    values: Values, numbers: Mapping[str, int], blind: BlindIndex, *, timed: bool, updated: int
+) -> Rows:
+    """Compute the index rows; ``timed``: the type has a clinical date; ``updated``: when it was, in ms.
 
     Raises ``Unallotted`` for a parameter without a number.
     """
@@ -134,13 +139,17 @@ def rows_of(values: Values, numbers: Mapping[str, int], blind: BlindIndex, *, ti
     if values.strings:
         rows.str = {(numbers[p], prefix(fold(text)), blind.text(text)) for p, text in values.strings}
     _add_spans(rows.date, rows.own, set(values.dates), numbers, DAY_MS)
+    # The head of a resource has this one too: it is the only row of its parameter if it is simple.
+    moment = numbers.get(UPDATED), updated, updated
+    if moment in rows.date:
+        rows.own.discard(moment)
     if values.numbers:
         _add_spans(rows.number, rows.own, set(values.numbers), numbers, 0)
     for param, of, unit_code, unit, lo, hi in values.quantities:
         number = numbers[param]
         row = (number | (lo != hi), lo, hi, system(of))
         rows.quantity.update(
-            (row[0], code(name), *row[1:]) for name in (unit_code or unit, unit or unit_code)
+            (row[0], blind.unit(name), *row[1:]) for name in (unit_code or unit, unit or unit_code)
         )
         rows.own.add((number, lo, hi))
     _add_words(rows.token, values, numbers, blind)

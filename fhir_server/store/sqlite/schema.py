@@ -179,6 +179,38 @@ def _add_dictionaries(connection: sqlite3.Connection) -> None:
     connection.execute("CREATE TABLE dictionary(number INTEGER PRIMARY KEY, payload BLOB NOT NULL)")
 
 
+_HALF = """
+CREATE TABLE fresh(p INTEGER NOT NULL, k INTEGER NOT NULL, sk INTEGER NOT NULL, s INTEGER NOT NULL,
+    PRIMARY KEY(p, k, sk, s)) WITHOUT ROWID;
+INSERT INTO fresh SELECT p, k, sk, s>>32 FROM token ORDER BY 1, 2, 3;
+DROP TABLE token;
+ALTER TABLE fresh RENAME TO token;
+CREATE TABLE fresh(p INTEGER NOT NULL, u INTEGER NOT NULL, lo REAL NOT NULL, hi REAL NOT NULL,
+    s INTEGER NOT NULL, sk INTEGER NOT NULL, PRIMARY KEY(p, u, lo, hi, s, sk)) WITHOUT ROWID;
+INSERT INTO fresh SELECT p, u>>32, lo, hi, s>>32, sk FROM quantity ORDER BY 1, 2, 3, 4, 5, 6;
+DROP TABLE quantity;
+ALTER TABLE fresh RENAME TO quantity;
+UPDATE unit SET u=u>>32;
+UPDATE composite SET u=u>>32, z=z>>32, s=s>>32;
+UPDATE element SET u=u>>32, z=z>>32, s=s>>32
+"""
+
+
+def _halve_systems(connection: sqlite3.Connection) -> None:
+    """Keep half the digests of systems and units: they are few, and stand in every row."""
+    for statement in _HALF.split(";"):
+        connection.execute(statement)
+
+
+def _drop_moments(connection: sqlite3.Connection) -> None:
+    """Drop from ``own`` what the head of a resource says too: when it was last updated."""
+    connection.execute(
+        "DELETE FROM own WHERE a=b AND p IN (SELECT p FROM param WHERE substr(name, -13)='._lastUpdated')"
+        " AND EXISTS (SELECT 1 FROM head h CROSS JOIN date d ON d.p=own.p AND d.lo=h.upd AND d.hi=h.upd"
+        " AND d.sk=h.sk WHERE h.sk=own.sk AND h.upd=own.a)"
+    )
+
+
 MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     _create,
     _add_jobs,
@@ -189,6 +221,8 @@ MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     _drop_joined,
     _number_strings,
     _add_dictionaries,
+    _halve_systems,
+    _drop_moments,
 )
 """Step n leads from schema version n to n + 1. Steps are never edited once released; new ones follow."""
 

@@ -18,6 +18,7 @@ from fhir_server.store.sqlite.compile import PROBE, Compiler, Driven
 from fhir_server.store.sqlite.fragment import TRUE, Conjunct, Sql
 from fhir_server.store.sqlite.plan import describe
 from fhir_server.store.sqlite.records import json_array
+from fhir_server.store.sqlite.rows import UPDATED
 from fhir_server.store.sqlite.schema import NO_DATE
 from fhir_server.store.sqlite.walks import Match, Walk, by_date_index, sorted_by
 
@@ -261,7 +262,14 @@ class Searcher:
         spans = tuple(p for p in known if p is not None and self._has_spans(p))
         if spans:
             least, places = "max" if sort.descending else "min", ", ".join("?" * len(spans))
-            return Sql(f"(SELECT {least}(a) FROM own WHERE sk=c.sk AND p IN ({places}))", spans), False
+            own = Sql(f"(SELECT {least}(a) FROM own WHERE sk=c.sk AND p IN ({places}))", spans)
+            return own if sort.param != UPDATED else _updated(own, spans[0]), False
         # Digests have no order: the other kinds are sorted by what the opened resource says.
         descending = int(sort.descending)
         return Sql("sort_key(?, h.h, v.ver, v.payload, ?, ?)", (type_, sort.param, descending)), True
+
+
+def _updated(own: Sql, p: int) -> Sql:
+    """Return the key of the date that the head of a resource has where ``own`` lacks it."""
+    head = "SELECT h_.upd FROM head h_ CROSS JOIN date d_ ON d_.p=? AND d_.lo=h_.upd AND d_.hi=h_.upd"
+    return Sql(f"coalesce({own.text}, ({head} AND d_.sk=h_.sk WHERE h_.sk=c.sk))", (*own.args, p))

@@ -81,10 +81,10 @@ class _Inspection:
     def _expected(self, buckets: set[int] | None = None) -> Iterator[tuple[str, Row]]:
         """Open every version and yield the index rows that the current ones should have."""
         rows = self.connection.execute(
-            "SELECT v.sk, h.h, v.ver, v.payload, h.rk=v.rk, h.state, h.pat IS NOT NULL"
+            "SELECT v.sk, h.h, v.ver, v.payload, h.rk=v.rk, h.state, h.pat IS NOT NULL, h.upd"
             " FROM version v CROSS JOIN head h ON h.sk=v.sk"
         )
-        for sk, digest, version, payload, is_current, state, has_patient in rows:
+        for sk, digest, version, payload, is_current, state, has_patient, updated in rows:
             if buckets is not None and sk >> _BUCKET_BITS not in buckets:
                 continue
             type_ = self.names.type_name(self.connection, sk)
@@ -100,12 +100,13 @@ class _Inspection:
                 values = self.tools.extractor(type_, body)
                 if has_patient:
                     yield _PATIENT, (sk, patient_of(values, self.tools.blind))
-                yield from self._rows(type_, values, sk)
+                yield from self._rows(type_, values, sk, updated)
 
-    def _rows(self, type_: str, values: Values, sk: int) -> Iterator[tuple[str, Row]]:
+    def _rows(self, type_: str, values: Values, sk: int, updated: int) -> Iterator[tuple[str, Row]]:
         try:
             timed = self.tools.is_timed(type_)
-            rows = rows_of(values, self.names.params(type_), self.tools.blind, timed=timed)
+            numbers = self.names.params(type_)
+            rows = rows_of(values, numbers, self.tools.blind, timed=timed, updated=updated)
         except Unallotted as missing:
             self.findings.append(
                 f"The index lacks {type_}.{missing}: it was added after the store was filled."

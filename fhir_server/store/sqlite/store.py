@@ -277,7 +277,7 @@ class SqliteStore:
         if change.values is not None:
             with contextlib.suppress(Unallotted):
                 numbers, timed = self._names.params(change.type), self._tools.is_timed(change.type)
-                rows = rows_of(change.values, numbers, self._tools.blind, timed=timed)
+                rows = rows_of(change.values, numbers, self._tools.blind, timed=timed, updated=change.updated)
         patient = patient_of(change.values, self._tools.blind)
         return SqlitePrepared(change, digest, seal(self._tools.envelope, change, digest), rows, patient)
 

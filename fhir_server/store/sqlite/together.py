@@ -164,7 +164,7 @@ def _other(test: Test, blind: BlindIndex) -> _Other | None:  # noqa: PLR0911 - o
             named = TRUE if system is None else Sql("s=?", (blind.system(system),))
             return _Other("token", Sql("u=0 AND a=?", (blind.code(code),)), named)
         case QuantityIs(number, system, unit):
-            measured = TRUE if unit is None else Sql("u=?", (blind.code(unit),))
+            measured = TRUE if unit is None else Sql("u=?", (blind.unit(unit),))
             named = TRUE if system is None else Sql("s=?", (blind.system(system),))
             return _Other("quantity", measured, named, number_comparison(number))
         case NumberIs():

@@ -103,10 +103,10 @@ async def test_another_process_reads_what_was_sealed_with_it(tmp_path: Path) -> 
 
 
 async def test_a_second_one_is_learned_only_if_it_is_worth_it(tmp_path: Path) -> None:
-    store = await taught(tmp_path, learning=(200, 300))
-    await write(store, 300, 100)
+    store = await taught(tmp_path, learning=(200, 230))
+    await write(store, 300, 10)
     async with asyncio.timeout(20):
-        while rows(tmp_path, "SELECT value FROM meta WHERE key='learned'") != [(300,)]:  # noqa: ASYNC110 - as above
+        while rows(tmp_path, "SELECT value FROM meta WHERE key='learned'") != [(230,)]:  # noqa: ASYNC110 - as above
             await asyncio.sleep(0.01)
 
     assert rows(tmp_path, "SELECT number FROM dictionary") == [(FIRST_LEARNED,)]

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from fhir_server.search.predicate import (
+    All,
+    DateIs,
     IdIn,
     NumberIs,
     Predicate,
@@ -39,6 +41,10 @@ DELETE FROM meta WHERE key='texts';
 """
 
 _ROWS_BEFORE = """
+UPDATE token SET s=s<<32;
+UPDATE quantity SET u=u<<32, s=s<<32;
+UPDATE unit SET u=u<<32;
+INSERT INTO own SELECT sk, p, lo, hi FROM date;
 INSERT INTO param VALUES(900, 'Observation.combo-code'), (902, 'Observation.combo-value-quantity'),
     (904, 'Observation._id');
 INSERT INTO token SELECT 900, k, sk, s FROM token WHERE p=(SELECT p FROM param WHERE name='Observation.code');
@@ -55,7 +61,8 @@ async def fill(folder: Path) -> None:
     for n in range(20):
         names = [["name", "Li Wei"], ["name", f"Zoë {n}"], ["code:text", "Systolic"]]
         tokens, quantities = [["code", "s", "a" if n % 2 else "b"]], [["value-quantity", "", "mg", "", n, n]]
-        await put(store, change("Observation", f"o{n}", strings=names, tokens=tokens, quantities=quantities))
+        values = {"strings": names, "tokens": tokens, "quantities": quantities}
+        await put(store, change("Observation", f"o{n}", dates=[["_lastUpdated", 1000, 1000]], **values))
     await store.close()
     connection = sqlite3.connect(folder / "data" / FILE)
     for table in set(_tables(connection)) - _tables_before():
@@ -93,6 +100,7 @@ async def test_an_older_store_is_opened_sound_and_without_rows_of_its_own_for_jo
     connection = sqlite3.connect(tmp_path / "data" / FILE)
     assert connection.execute("SELECT count(*) FROM str").fetchone() == (60,)
     assert connection.execute("SELECT count(*) FROM text").fetchone() == (22,)
+    assert connection.execute("SELECT count(*) FROM own").fetchone() == (20,)  # the quantities
     assert connection.execute("SELECT count(*) FROM param WHERE p>=900").fetchone() == (0,)
     connection.close()
     await store.close()
@@ -110,6 +118,10 @@ async def test_an_older_store_is_opened_sound_and_without_rows_of_its_own_for_jo
         (Where("code:text", StringStarts("dia")), 0),
         (Where("code", TokenIs("s", "a")), 10),
         (Where("value-quantity", QuantityIs(NumberIs("lt", 5.0, 4.5, 5.5), "", "mg")), 5),
+        (Where("code", TokenIs("s", None)), 20),
+        (Where("code", TokenIs("t", "a")), 0),
+        (All((Where("code", TokenIs("s", "a")), Where("_lastUpdated", DateIs("eq", 1000, 1000)))), 10),
+        (All((Where("code", TokenIs("s", "a")), Where("_lastUpdated", DateIs("gt", 1000, 1000)))), 0),
         (IdIn(("o3",)), 1),
     ],
 )
