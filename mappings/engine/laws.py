@@ -154,19 +154,22 @@ def _fill(row: Row, known: Fields, random: Random, own: Mapping[str, Sampler]) -
             for source, value in zip(sources, sampler(random), strict=True):
                 if value is not None and row.get(source) is None:
                     row.put(source, value)
-    for source in sorted(every):
-        if not _belongs(source, row, inner) or row.get(source) is not None or source.startswith("$context"):
-            continue
-        if source not in known.named and random.random() < 0.1:
-            continue
-        samplers = known.samplers.get(source, [])
-        if source in own:
-            value = own[source](random)
-        elif samplers:
-            value = random.choice(samplers)(random)
-        else:
-            value = some_text(random)
-        row.put(source, value)
+    own_fields = [
+        source
+        for source in sorted(every)
+        if _belongs(source, row, inner) and row.get(source) is None and not source.startswith("$context")
+    ]
+    for source in own_fields:
+        if source in known.named or random.random() >= 0.1:
+            row.put(source, _drawn(source, known, random, own))
+    if row.block and not row.tree and own_fields:
+        # A row that says nothing makes no element, and the rows after it would count otherwise.
+        row.put(own_fields[0], _drawn(own_fields[0], known, random, own))
+
+
+def _drawn(source: str, known: Fields, random: Random, own: Mapping[str, Sampler]) -> Any:
+    samplers = [own[source]] if source in own else known.samplers.get(source) or [some_text]
+    return random.choice(samplers)(random)
 
 
 def _belongs(source: str, row: Row, inner: set[str]) -> bool:

@@ -10,7 +10,7 @@ from random import Random
 from typing import Any
 
 from mappings.engine.codes import CodeTable
-from mappings.engine.converters.base import Converter, Options, Warned, chosen
+from mappings.engine.converters.base import Converter, Options, Warned, as_text, chosen
 from mappings.engine.systems import common
 
 
@@ -41,8 +41,9 @@ def _code(table: CodeTable) -> Converter:
             raise ValueError(f"The table {table.name} says of the code '{known}' no FHIR code.")
         return code
 
-    def write(code: Any) -> str:
-        native = table.native_for(code) if table.to else table.known(str(code)) and str(code)
+    def write(element: Any) -> str:
+        code = as_text(element)
+        native = table.native_for(code) if table.to else table.known(code) and code
         if native is None:
             raise ValueError(f"The table {table.name} has no native code for this element.")
         return native
