@@ -15,11 +15,15 @@ class AnswerError(RuntimeError):
     """A server answered what it must not; the message says which and what."""
 
 
-def ask(server: Server, method: str, path: str, body: bytes | None = None) -> tuple[int, Any]:
+def ask(
+    server: Server, method: str, path: str, body: bytes | None = None, *, token: str = ""
+) -> tuple[int, Any]:
     """Send one request and return the status and the decoded JSON body (None when empty)."""
     connection = http.client.HTTPConnection(HOST, server.port, timeout=30)
     try:
         headers = {"Accept": FHIR_JSON} | ({"Content-Type": FHIR_JSON} if body else {})
+        if token:
+            headers["Authorization"] = f"Bearer {token}"
         connection.request(method, path, body, headers)
         reply = connection.getresponse()
         answer = reply.read()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import os
 import signal
@@ -42,7 +43,7 @@ class Server:
     @property
     def log(self) -> Path:
         """Where its output goes."""
-        return self.folder.with_name(self.folder.name + ".log")
+        return self.folder.with_name(f"{self.folder.name}-{self.port}.log")
 
     def start(self) -> float:
         """Start it and return the seconds from the start of the process until it was ready."""
@@ -70,6 +71,8 @@ class Server:
         process, self.process = self.process, None
         if process is None:
             return
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGCONT)  # a process that is paused hears nothing
         process.send_signal(signal.SIGTERM)
         try:
             process.wait(20)
@@ -77,6 +80,18 @@ class Server:
             # Its workers are in the session that was made for it.
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+
+    def pause(self) -> None:
+        """Stop all its processes until :meth:`resume`."""
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let its processes go on."""
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self.process is not None:
+            os.killpg(self.process.pid, number)
 
     def memory(self) -> float | None:
         """Return the resident memory of all its processes, in MB (10⁶ bytes); None without /proc."""
@@ -112,6 +127,9 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+_UNLIMITED = {"FHIR_CLIENT_RATE": "0", "FHIR_ADDRESS_RATE": "0", "FHIR_LOGIN_RATE": "0"}
+
+
 def ours(folder: Path, workers: int = 1) -> Server:
     """Return this project's server, made as a user makes it: `init` a fresh store, then `serve` it."""
     if not folder.exists():
@@ -124,7 +142,17 @@ def ours(folder: Path, workers: int = 1) -> Server:
     command += ["--workers", str(workers), "--insecure-no-auth"]
     name = "fhir-server" if workers == 1 else f"fhir-server --workers {workers}"
     # The peer keeps no audit: what the audit costs is a row of its own.
-    return Server(name, command, port, "/health/ready", folder, environment={"FHIR_AUDIT": "false"})
+    environment = {"FHIR_AUDIT": "false", **_UNLIMITED}
+    return Server(name, command, port, "/health/ready", folder, environment=environment)
+
+
+def guarded(folder: Path) -> Server:
+    """Return this project's server on the store in ``folder``, asking for tokens and keeping its audit."""
+    port = free_port()
+    command = [str(_BIN / "fhir-server"), "serve", "--data", str(folder), "--port", str(port)]
+    environment = {"FHIR_AUDIT": "true", "FHIR_INSECURE_NO_AUTH": "false", "FHIR_BASE_URL": "", **_UNLIMITED}
+    name = "fhir-server with tokens and audit"
+    return Server(name, command, port, "/health/ready", folder, environment=environment)
 
 
 def ceiling(folder: Path) -> Server:

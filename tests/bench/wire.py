@@ -24,13 +24,15 @@ class Reply:
     body: bytes
 
 
-def request(method: str, path: str, authority: str, body: bytes = b"") -> bytes:
-    """Return the bytes of a FHIR request; ``authority`` is host:port.
+def request(method: str, path: str, authority: str, body: bytes = b"", *, token: str = "") -> bytes:
+    """Return the bytes of a FHIR request; ``authority`` is host:port, ``token`` an access token to send.
 
     ``Prefer: return=minimal`` asks every server for the same small answer to a write:
     https://hl7.org/fhir/R4/http.html#ops
     """
     lines = [f"{method} {path} HTTP/1.1", f"Host: {authority}", f"Accept: {FHIR_JSON}"]
+    if token:
+        lines.append(f"Authorization: Bearer {token}")
     if body:
         lines += [
             f"Content-Type: {FHIR_JSON}",
