@@ -75,9 +75,7 @@ def measure(folder: Path, population: Population, rounds: int, say: Callable[[st
             for connections in CONNECTIONS:
                 say(f"{name} with token and audit, {connections} connections")
                 pair = _turns([(open_server, ""), (guarded, token)], paths, connections, rounds)
-                figures += compared(
-                    f"{name}, token and audit, {connections} connections", *pair
-                )
+                figures += compared(f"{name}, token and audit, {connections} connections", *pair)
         return figures
     finally:
         for server in (open_server, guarded):
