@@ -16,7 +16,18 @@ from hypothesis import strategies as st
 from fhir_server.faults import Fault, Kind
 from fhir_server.search.criteria import MAX_HOPS
 from fhir_server.search.match import Catalog
-from fhir_server.search.predicate import EVERYTHING, About, All, AnyOf, Chain, Not, Predicate, TokenIs, Where
+from fhir_server.search.predicate import (
+    EVERYTHING,
+    About,
+    All,
+    AnyOf,
+    Chain,
+    DateIs,
+    Not,
+    Predicate,
+    TokenIs,
+    Where,
+)
 from fhir_server.search.query import Query
 from fhir_server.search.visibility import Visibility
 from fhir_server.store.api import HistoryQuery, Reclass, Slice
@@ -355,6 +366,54 @@ def test_long_chains_under_rights_and_consents_are_answered_and_longer_ones_refu
         with pytest.raises(Fault) as fault:
             await house.store.search(view, Query("Deep", nested(3 * MAX_HOPS)))
         assert fault.value.kind is Kind.TOO_COSTLY
+
+    house.runner.run(run())
+
+
+def test_what_was_compiled_for_one_search_holds_for_what_is_stored_later(house: House) -> None:
+    """A parameter's first value, and a second date where there was one, change nothing that consents say."""
+    early, late = DateIs("ge", 10, 10), DateIs("le", 5, 5)
+    both = All((Where("when", early), Where("when", late)))
+    view = consents(
+        Later=Not(AnyOf((All((About(frozenset({0})), SECRET)), All((About(frozenset({0})), both)))))
+    )
+
+    async def run() -> None:
+        store, now = house.store, []
+        await put(store, change("Later", "plain", patients=["l"]), change("Later", "nobody"))
+        now.append(await ids(store, view, "Later"))
+        await put(store, change("Later", "one", patients=["l"], dates=[["when", 7, 7]]))
+        now.append(await ids(store, view, "Later"))
+        spans = [["when", 1, 1], ["when", 20, 20]]
+        await put(store, change("Later", "two", patients=["l"], dates=spans))
+        await put(store, change("Later", "secret", patients=["l"], tokens=[["label", "s", "secret"]]))
+        await put(store, change("Later", "open", tokens=[["label", "s", "secret"]], dates=spans))
+        now.append(await ids(store, view, "Later"))
+        read = [await store.read(view, "Later", id_) is not None for id_ in ("two", "secret", "open")]
+
+        assert now == [["plain", "nobody"], ["plain", "nobody", "one"], ["plain", "nobody", "one", "open"]]
+        assert read == [False, False, True]
+
+    house.runner.run(run())
+
+
+def test_one_search_is_not_answered_by_what_was_compiled_for_another(house: House) -> None:
+    """The same condition on two types is two conditions: parameters are numbered by type."""
+    shared = Not(AnyOf((All((About(frozenset({0})), SECRET)), About(frozenset({7}), 99))))
+    view = consents(This=shared, That=shared)
+
+    async def run() -> None:
+        for type_ in ("This", "That"):
+            secret = [["label", "s", "secret"]]
+            await put(house.store, change(type_, "1", patients=["t"], tokens=[["code", "s", type_], *secret]))
+            await put(house.store, change(type_, "2", patients=["t"], references=[["to", "This/1"]]))
+            await put(house.store, change(type_, "3", patients=["t"], references=[["to", "This/2"]]))
+
+        for _ in range(2):
+            assert [await ids(house.store, view, type_) for type_ in ("This", "That")] == [["2", "3"]] * 2
+            for type_ in ("This", "That"):
+                page = await house.store.search(view, Query(type_, Chain("to", "This", EVERYTHING)))
+                assert [match.id for match in page.matches] == ["3"]
 
     house.runner.run(run())
 

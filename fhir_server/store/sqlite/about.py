@@ -74,13 +74,17 @@ def about(
         a, s, c = next(names), next(names), next(names)
         passed = [all_true([each.test(sk) for each in rest]) for rest in rests]
         cases = [(code, any_true([passed[i] for i in some])) for code, some in verdicts.codes.items()]
+        # Where nothing is said of class 0, patients without a class are passed over at once: they are most.
+        join, number = (
+            ("LEFT JOIN", f"coalesce({c}.number, 0)") if verdicts.says_0 else ("CROSS JOIN", f"{c}.number")
+        )
         when = " ".join(f"WHEN x'{code.hex()}' THEN {bare(condition)}" for code, condition in cases)
         return Exists(
             f"EXISTS (SELECT 1 FROM head {a}"
             f" LEFT JOIN subject {s} ON {s}.sk=CASE {a}.pat WHEN {SEVERAL} THEN {a}.sk END"
-            f" LEFT JOIN patient_class {c} ON {c}.k=coalesce({s}.k, {a}.pat)"
+            f" {join} patient_class {c} ON {c}.k=coalesce({s}.k, {a}.pat)"
             f" AND {c}.since<=(SELECT moment()) AND {c}.until>(SELECT moment())"
-            f" WHERE CASE {verdicts.at(f'coalesce({c}.number, 0)')} {when} END"
+            f" WHERE CASE {verdicts.at(number)} {when} END"
             f" AND {a}.sk={sk} AND {a}.pat!={NOBODY})",
             (verdicts.table, *(arg for _, condition in cases for arg in condition.args)),
         )
@@ -126,6 +130,11 @@ class _Verdicts:
         codes = {some: code.to_bytes(width) for code, some in enumerate(distinct)}
         table = b"".join(codes[some] for some in sets)
         return cls(table, width, {code: some for some, code in codes.items() if some}, last)
+
+    @property
+    def says_0(self) -> bool:
+        """True when something is said of patients who are in no class."""
+        return self.table[: self.width] in self.codes
 
     def at(self, number: str) -> str:
         """Return the SQL of the code of the class whose SQL is given; it holds one ``?``, for the table."""

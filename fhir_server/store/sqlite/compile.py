@@ -8,9 +8,11 @@ resources of the one type only; NOT is over EXISTS and IN of columns that are ne
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import count
+from types import MappingProxyType
 from typing import Final
 
 from fhir_server.crypto.blind import BlindIndex
@@ -65,6 +67,13 @@ _OPENING: Final = 400
 _DEAR: Final = 300
 """What listing costs that opens resources is taken for so many rows: fewer candidates are tested instead."""
 
+PLACE: Final = "\0"
+"""Stands for the SQL name of the ``sk`` in a condition that was compiled for any."""
+
+Held = Mapping[tuple[str, int], Sql]
+
+NONE_HELD: Final[Held] = MappingProxyType({})
+
 
 @dataclass(frozen=True, slots=True)
 class Driven:
@@ -92,14 +101,21 @@ class Driven:
 class Compiler:
     """Compiles for one connection at one moment: it looks up numbers and counts postings.
 
-    ``counts``: candidates that are tested are counted, for a plan.
+    ``held``: conditions that are compiled already, by type and by the id of the predicate; their texts say
+    :data:`PLACE` where the ``sk`` belongs. ``counts``: candidates that are tested are counted, for a plan.
     """
 
-    def __init__(self, connection: sqlite3.Connection, names: Lookup, blind: BlindIndex) -> None:
+    prefix = "a"
+    """How the SQL names begin that this compiler makes."""
+
+    def __init__(
+        self, connection: sqlite3.Connection, names: Lookup, blind: BlindIndex, held: Held = NONE_HELD
+    ) -> None:
         self.connection = connection
         self.names = names
         self.blind = blind
-        self.aliases: Iterator[str] = (f"a{i}" for i in count())
+        self._held = held
+        self.aliases: Iterator[str] = (f"{self.prefix}{i}" for i in count())
         self.counts = False
         self.judge = judge_of(connection)
         self.judge.begin()
@@ -250,6 +266,9 @@ class Compiler:
             case AnyOf(items):
                 return self._any(type_, items)
             case Not(inner):
+                held = self._held.get((type_, id(item)))
+                if held is not None:
+                    return Conjunct(partial(placed, held), label="not", cost=Cost.SET)
                 return Conjunct(lambda sk: negated(self.test(type_, inner, sk)), label="not", cost=Cost.SET)
             case Everything() | All():
                 return Conjunct(
@@ -328,3 +347,8 @@ def _joined(items: Sequence[Predicate]) -> list[Predicate]:
 
 def _cheapest_first(conjuncts: Sequence[Conjunct]) -> tuple[Conjunct, ...]:
     return tuple(sorted(conjuncts, key=lambda conjunct: conjunct.cost))
+
+
+def placed(condition: Sql, sk: str) -> Sql:
+    """Return a condition that was compiled for any ``sk`` for this one."""
+    return Sql(condition.text.replace(PLACE, sk), condition.args)

@@ -63,13 +63,15 @@ class Session:
 
         ``given_up``: set by another thread when nobody waits for the result any more.
         """
-        self._until, self._given_up = time.monotonic() + seconds, given_up
+        until = time.monotonic() + seconds
         try:
+            # The clock must stop neither the beginning nor the end of the transaction: whoever reads next
+            # would find it open.
             self.connection.execute("BEGIN")
             try:
+                self._until, self._given_up = until, given_up
                 return work(self)
             finally:
-                # The clock must not stop the end of the transaction: whoever reads next would find it open.
                 self._until, self._given_up = _FOREVER, None
                 if self.connection.in_transaction:
                     self.connection.execute("COMMIT")

@@ -39,7 +39,7 @@ from fhir_server.store.sqlite import classes, functions, schema, state_seals
 from fhir_server.store.sqlite.about import patient_of
 from fhir_server.store.sqlite.batch import SqlitePrepared, Tools, seal
 from fhir_server.store.sqlite.classes import SqlitePolicies
-from fhir_server.store.sqlite.compile import Compiler
+from fhir_server.store.sqlite.compile import NONE_HELD, Compiler, Held
 from fhir_server.store.sqlite.fragment import TRUE
 from fhir_server.store.sqlite.functions import Extractor
 from fhir_server.store.sqlite.jobs import SqliteJobs
@@ -94,7 +94,6 @@ class SqliteStore:
         self._names = names
         self._closed = False
         self._past = Past(names, tools, matcher)
-        self._seen = Seen(names, tools.blind)
 
         texts = functions.Texts()
 
@@ -110,6 +109,7 @@ class SqliteStore:
         )
         self._readers.point(names.load)
         self._changes = Changes(folder)
+        self._seen = Seen(names, tools.blind, self._changes)
         self._stamps = SqliteStamps(self._changes, self._readers)
         self._writer = Writer(lambda: connect(writing=True), self._turns, self._changes, names, tools)
         self._rotation = Rotation(self._readers, self._writer, names, tools, ring)
@@ -229,7 +229,8 @@ class SqliteStore:
 
         def work(session: Session) -> Page:
             began = time.perf_counter_ns()
-            searcher = self._searcher(session.connection)
+            held = self._seen.held(session.connection, visibility, query.type)
+            searcher = self._searcher(session.connection, held)
             matches = searcher.page(query, where) if query.count or query.explain else []
             plan = searcher.explained() if query.explain else None
             total = searcher.total(query.type, where) if query.total == "accurate" else None
@@ -256,8 +257,8 @@ class SqliteStore:
             return replace(page, next=last, previous=first if more else None)
         return replace(page, next=last if more else None, previous=first if query.after else None)
 
-    def _searcher(self, connection: sqlite3.Connection) -> Searcher:
-        return Searcher(Compiler(connection, self._names, self._tools.blind), self._tools.clinical)
+    def _searcher(self, connection: sqlite3.Connection, held: Held = NONE_HELD) -> Searcher:
+        return Searcher(Compiler(connection, self._names, self._tools.blind, held), self._tools.clinical)
 
     async def history(self, visibility: Visibility, query: HistoryQuery) -> HistoryPage:
         """Return versions that may be seen, newest first, each judged by its own content."""
