@@ -88,6 +88,7 @@ async def open_service(settings: Settings) -> Service:
     from fhir_server.access.standing import DECIDING  # noqa: PLC0415
     from fhir_server.audit.opening import open_audit  # noqa: PLC0415
     from fhir_server.crypto.keys import KeyRing  # noqa: PLC0415
+    from fhir_server.interactions.consents import class_all  # noqa: PLC0415
     from fhir_server.interactions.context import Services  # noqa: PLC0415
     from fhir_server.interactions.known import Known  # noqa: PLC0415
     from fhir_server.interactions.labelling import Labelling  # noqa: PLC0415
@@ -136,6 +137,7 @@ async def open_service(settings: Settings) -> Service:
     )
     door = audit.store if audit else store
     labelling = Labelling(store, settings.zone, settings.label_rules)
+    await class_all(store, settings)
     services = Services(door, settings, extractor, page_key(ring.index_key), OPERATIONS, known, labelling)
     runner = Runner(services, audit.recorder if audit else None)
     works: dict[str, Work] = {

@@ -40,6 +40,7 @@ LETTERS: Final[tuple[Letter, ...]] = ("c", "r", "u", "d", "s")
 _WRITES: Final = frozenset({"c", "u", "d"})
 _DAY: Final = 86_400_000
 _BINARY: Final = "Binary"
+_CONSENT: Final = "Consent"
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,13 +170,22 @@ class Grounds:
         """Return what the context of a scope reaches of ``type_``, for reading or for writing."""
         if writes and type_ in policy().unwritable:
             return NOTHING
-        if writes and level != "system" and type_ in policy().governing:
+        if writes and level != "system" and type_ in policy().governing and not self._files(type_):
             return NOTHING
         if level == "patient":
             return self._patient(type_, writes=writes)
         if level == "user":
             return self._user(type_, writes=writes)
         return self._system(type_, writes=writes)
+
+    def _files(self, type_: str) -> bool:
+        """Tell whether it is a Consent, and the actor the patient, or staff who record what one signed."""
+        if type_ != _CONSENT:
+            return False
+        if self.actor.user is None or self.actor.user == f"Patient/{self.actor.patient}":
+            return True
+        kind = self.actor.user.partition("/")[0]
+        return kind == "Patient" or (kind != "RelatedPerson" and self.actor.organization is not None)
 
     def home(self) -> Predicate:
         """Return the patients about whom the actor may write at all, by any of its scopes."""

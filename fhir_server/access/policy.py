@@ -18,7 +18,8 @@ class Policy:
 
     ``universal``: belong to no patient; who has the scope may read them. ``knowledge``: definitions, the
     same, for users and systems. ``explicit``: never meant by ``*`` in a scope. ``unwritable``: by nobody.
-    ``governing``: records that decide who sees what; not written in a patient's or user's context.
+    ``governing``: records that decide who sees what; not written in a patient's or user's context, but for
+    Consents by the patient, and by staff who record what the patient signed.
     ``owned``: type → parameters that name the organisation whose record it is. ``owned_through``: type →
     (parameter, type), whose owner owns this too. ``patients_of``: (type, parameter to the patient, parameter
     to the organisation): records that make somebody an organisation's patient. ``binary_contexts``: types

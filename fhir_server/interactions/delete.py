@@ -8,6 +8,7 @@ from __future__ import annotations
 from fhir_server.clock import now_ms
 from fhir_server.faults import Fault, Kind
 from fhir_server.interactions.conditional import find
+from fhir_server.interactions.consents import CONSENT, kept
 from fhir_server.interactions.context import Context
 from fhir_server.interactions.request import Reply
 from fhir_server.interactions.update import require_match
@@ -52,6 +53,8 @@ def deletion(
     require_match(context, stored)
     if stored is None or stored.deleted:
         return _nothing(context.type, id_)
+    if context.type == CONSENT and not context.decision.actor.is_development:
+        raise kept()
     if context.settings.referential_integrity:
         conditions = (*conditions, Unreferenced(context.type, id_))
     updated = now_ms()

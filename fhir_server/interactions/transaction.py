@@ -25,6 +25,7 @@ from fhir_server.interactions.write import (
     prepare,
     refuse_parameters,
     reply,
+    settle,
     still_referenced,
     unchanged,
 )
@@ -192,7 +193,7 @@ async def _commit(context: Context, drafts: Sequence[Draft], expectations: Seque
     conditions: list[Condition] = [condition for draft in drafts for condition in draft.conditions]
     conditions += expectations
     if prepared:
-        await context.store.commit(prepared, tuple(dict.fromkeys(conditions)))
+        await settle(context, prepared, tuple(dict.fromkeys(conditions)))
 
 
 def _written(own: Context, draft: Draft) -> Response:

@@ -7,12 +7,14 @@ https://hl7.org/fhir/R4/http.html#create
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from fhir_server.access.guard import Guard, Image
 from fhir_server.clock import instant, now_ms
 from fhir_server.faults import Fault, Issue, Kind
+from fhir_server.interactions import consents
+from fhir_server.interactions.consents import CONSENT, reclasses
 from fhir_server.interactions.context import Context
 from fhir_server.interactions.labelling import merged, with_security
 from fhir_server.interactions.request import Reply, Request, Tree
@@ -51,7 +53,7 @@ async def commit(context: Context, draft: Callable[[Context], Awaitable[Draft]])
             if drafted.prepared is not None:
                 if drafted.image is not None:
                     await Guard(context.decision, context.store, [drafted.image]).check(drafted.image)
-                await context.store.commit([drafted.prepared], drafted.conditions)
+                await settle(context, [drafted.prepared], drafted.conditions)
         except Stale:
             await context.services.known.refresh()
             continue
@@ -59,6 +61,13 @@ async def commit(context: Context, draft: Callable[[Context], Awaitable[Draft]])
             raise still_referenced(context, error) from error
         return reply(context, drafted)
     raise overtaken()
+
+
+async def settle(context: Context, prepared: Sequence[Prepared], conditions: Sequence[Condition]) -> None:
+    """Commit, and with Consents what they change for their patients. Raises what the store raises."""
+    changes = (each.change for each in prepared)
+    reclassed = await reclasses(context.store, context.settings, changes)
+    await context.store.commit(prepared, conditions, reclassed)
 
 
 def overtaken() -> Fault:
@@ -129,6 +138,8 @@ async def prepare(
     issues = errors(tree)
     if type_ == "SearchParameter" and not issues:
         issues = problems(tree)
+    if type_ == CONSENT and not issues:
+        issues = consents.problems(context.settings, context.decision, tree)
     if issues:
         raise invalid(issues)
     updated = now_ms()

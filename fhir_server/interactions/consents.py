@@ -1,0 +1,139 @@
+"""What a write of Consents changes for their patients: the policy classes, in the same commit.
+
+From the next request on every query follows them. conformance/decisions/0013 and 0014; docs/consent.md.
+https://hl7.org/fhir/R4/consent.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from fhir_server.access.decide import Decision
+from fhir_server.config import Settings
+from fhir_server.consent.combine import slices, spoken, standing
+from fhir_server.consent.source import Directive, refusals, stored_directive
+from fhir_server.faults import Fault, Issue, Kind
+from fhir_server.resources.codec import decode
+from fhir_server.resources.reference import parse
+from fhir_server.search.predicate import ReferenceIs, Where
+from fhir_server.search.query import Position, Query
+from fhir_server.search.visibility import Visibility
+from fhir_server.store.api import Change, Reclass, Stale, Store
+
+Tree = dict[str, Any]
+
+CONSENT: Final = "Consent"
+MOST: Final = 1000
+"""Consents of one patient, withdrawn ones included, that are combined."""
+
+_LOOK: Final = Visibility.everything("consent: a patient's Consents")
+_ATTEMPTS: Final = 8
+
+
+def problems(settings: Settings, decision: Decision, tree: Tree) -> list[Issue]:
+    """Return every reason why a Consent would not be kept as its writer believes; [] to store it."""
+    issues = list(refusals(tree, settings.zone, settings.base_url))
+    actor = decision.actor
+    if actor.organization is None and (actor.user or "").partition("/")[0] != "Practitioner":
+        return issues
+    if not any(name in tree for name in ("sourceAttachment", "sourceReference")):
+        words = "Who records a patient's Consent attaches the signed document, or refers to it."
+        issues.append(Issue("error", "required", words, ("Consent.source",)))
+    verifications = tree.get("verification")
+    seen = verifications if isinstance(verifications, list) else []
+    if not any(isinstance(each, dict) and each.get("verified") is True for each in seen):
+        words = "Who records a patient's Consent says with whom it was verified."
+        issues.append(Issue("error", "required", words, ("Consent.verification",)))
+    return issues
+
+
+def kept() -> Fault:
+    """Return the fault for a deletion of a Consent."""
+    return Fault(
+        Kind.METHOD_NOT_ALLOWED,
+        "A Consent is not deleted: withdraw it by setting its status to inactive; it stays on record.",
+        "Consent.status",
+        headers=(("Allow", "GET, PUT, PATCH"),),
+    )
+
+
+async def reclasses(store: Store, settings: Settings, changes: Iterable[Change]) -> tuple[Reclass, ...]:
+    """Return how the patients stand whose Consents these ``changes`` write; () where there are none."""
+    written = {each.id: decode(each.body) if each.body else None for each in changes if each.type == CONSENT}
+    if not written:
+        return ()
+    before = await store.read_many(_LOOK, [(CONSENT, id_) for id_ in written])
+    trees = [*(decode(stored.body) for stored in before), *(tree for tree in written.values() if tree)]
+    patients = dict.fromkeys(filter(None, (_patient(tree, settings.base_url) for tree in trees)))
+    return tuple([await _reclass(store, settings, patient, written) for patient in patients])
+
+
+async def class_all(store: Store, settings: Settings) -> None:
+    """Class every patient who has Consents, once, in a store that was written before there were classes."""
+    if store.stamps().classes:
+        return
+    patients: dict[str, None] = {}
+    async for stored in store.scan(_LOOK, CONSENT):
+        patients[_patient(decode(stored.body), settings.base_url)] = None
+    for patient in filter(None, patients):
+        for _ in range(_ATTEMPTS):
+            try:
+                await store.commit((), (), [await _reclass(store, settings, patient, {})])
+            except Stale:
+                continue
+            break
+
+
+async def _reclass(
+    store: Store, settings: Settings, patient: str, written: Mapping[str, Tree | None]
+) -> Reclass:
+    """Combine a patient's Consents as the commit leaves them. Stale tells if they change meanwhile."""
+    (known,) = await store.policies.standing([patient])
+    trees = await _stored(store, patient)
+    trees.update((id_, tree) for id_, tree in written.items())
+    directives = [
+        found
+        for tree in trees.values()
+        if tree is not None and _patient(tree, settings.base_url) == patient
+        if (found := stored_directive(tree, settings.zone, settings.base_url)) is not None
+    ]
+    return Reclass(patient, known.version, spoken(slices(directives)), note(directives))
+
+
+def note(directives: Sequence[Directive]) -> bytes:
+    """Write down which Consents are behind a patient's classes: their ids, for the audit."""
+    return msgspec.json.encode([each.id for each in standing(directives)])
+
+
+def noted(body: bytes) -> tuple[str, ...]:
+    """Read what :func:`note` wrote."""
+    return msgspec.json.decode(body, type=tuple[str, ...]) if body else ()
+
+
+async def _stored(store: Store, patient: str) -> dict[str, Tree | None]:
+    found: dict[str, Tree | None] = {}
+    after: Position | None = None
+    while True:
+        where = Where("patient", ReferenceIs((f"Patient/{patient}",)))
+        page = await store.search(_LOOK, Query(CONSENT, where, count=MOST, after=after))
+        found.update((stored.id, decode(stored.body)) for stored in page.matches)
+        if page.next is None:
+            return found
+        if len(found) >= MOST:
+            raise Fault(
+                Kind.UNPROCESSABLE,
+                f"A patient has at most {MOST} Consents; change one of them instead of filing another.",
+                CONSENT,
+            )
+        after = page.next
+
+
+def _patient(tree: Tree, base: str) -> str:
+    """Return the logical id of the patient whom a Consent is about; "" when it names none of this server."""
+    value = tree.get("patient")
+    text = value.get("reference") if isinstance(value, dict) else None
+    found = parse(text, base) if isinstance(text, str) else None
+    return found.id or "" if found is not None and found.type == "Patient" and found.local else ""
