@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sqlite3
 import threading
 from pathlib import Path
@@ -39,6 +40,17 @@ def test_thousands_of_reads_whose_time_is_over_when_they_end_all_answer(tmp_path
         return found
 
     assert {session.attempt(at_the_limit, 1) for _ in range(3000)} == {1}
+    session.connection.close()
+
+
+def test_a_time_that_is_over_before_it_begins_leaves_no_transaction_open(tmp_path: Path) -> None:
+    session = Session(sqlite3.connect(tmp_path / "x.sqlite", isolation_level=None))
+    for _ in range(3000):
+        with contextlib.suppress(Late):
+            session.attempt(lambda session: session.connection.execute("SELECT 1").fetchone(), -1)
+        assert not session.connection.in_transaction
+
+    assert session.attempt(lambda session: session.connection.execute("SELECT 1").fetchone(), 1) == (1,)
     session.connection.close()
 
 
