@@ -36,10 +36,10 @@ def page_links(
     context: Context, path: str, scope: str, parameters: Parameters, found: Page
 ) -> list[tuple[str, str]]:
     """Return the links of a page of a search: self, and first, next, previous where there are more pages."""
-    base = context.request.base
-    links = [("self", link(base, path, parameters))]
+    itself = link(context.request.base, path, parameters)
+    links = [("self", itself)]
     if found.next is not None or found.previous is not None:
-        links.append(("first", link(base, path, parameters)))
+        links.append(("first", itself))
     if found.next is not None:
         links.append(("next", _sealed(context, path, scope, Cursor(parameters, found.next))))
     if found.previous is not None:
@@ -66,4 +66,6 @@ def opened_cursor(context: Context, scope: str) -> Cursor | None:
 
 def _sealed(context: Context, path: str, scope: str, cursor: Cursor) -> str:
     token = page.seal(context.services.page_key, scope, context.visibility.fingerprint, cursor)
-    return link(context.request.base, path, ((PAGE, token),))
+    base = context.request.base
+    # A token needs no escapes.
+    return f"{base}/{path}?{PAGE}={token}" if path else f"{base}?{PAGE}={token}"

@@ -136,13 +136,18 @@ async def _found(
 
 
 def _narrowed(query: Query, scope: _Scope, named: Mapping[str, set[str]] | None) -> Query:
-    where = [scope.within(query.type), query.where]
+    within = scope.within(query.type)
+    if within is EVERYTHING and named is None:
+        return query
+    where = [within, query.where]
     if named is not None:
         where.append(among(named, query.type))
     return replace(query, where=all_of(where))
 
 
 def _placed(query: Query, position: Position | None, *, back: bool) -> Query:
+    if position is None:
+        return query
     return replace(query, before=position) if back else replace(query, after=position)
 
 
