@@ -31,7 +31,7 @@ from fhir_server.smart.journal import Who
 from fhir_server.smart.mint import bound, new_secret, same
 from fhir_server.smart.records import Flow, User
 from fhir_server.smart.shelf import Held
-from fhir_server.smart.texts import TEXTS
+from fhir_server.smart.texts import TEXTS, VISITS
 from fhir_server.smart.users import PRACTITIONER, Locked, is_administrator
 from fhir_server.smart.view import consent_lines, page, words
 from fhir_server.store.api import Stale
@@ -84,6 +84,7 @@ class Browsing:
             "external": self._external,
             "search": self._search,
             "patient": self._patient,
+            "encounter": self._encounter,
             "consent": self._consent,
         }
         try:
@@ -153,12 +154,15 @@ class Browsing:
             return page("login", lang, self._auth, issuers=await self._house.providers.offered(), **shared)
         if step == "patient":
             return await self._patient_page(request, held, visitor.user, shared, text)
+        if step == "encounter":
+            return await self._encounter_page(request, held, visitor.user, shared)
         rights = self._house.flows.grantable(flow, visitor.user)
         lines, kept = consent_lines(rights, lang)
         if not rights.granted:
             return redirect(await self._house.flows.deny(held, "invalid_scope"))
-        name = await self._patient_name(flow, visitor.user)
-        return page("consent", lang, self._auth, lines=lines, kept=kept, patient=name, **shared)
+        shared["patient"] = await self._patient_name(flow, visitor.user)
+        shared["visit"] = await self._visit_name(flow, visitor.user, lang)
+        return page("consent", lang, self._auth, lines=lines, kept=kept, **shared)
 
     async def _patient_page(
         self, request: Request, held: Held[Flow], user: User, shared: dict[str, Any], text: str
@@ -178,6 +182,15 @@ class Browsing:
             return redirect(self._at(held))
         shared |= {"choices": choices, "searchable": searchable, "text": text}
         return page("patient", language(request), self._auth, **shared)
+
+    async def _encounter_page(
+        self, request: Request, held: Held[Flow], user: User, shared: dict[str, Any]
+    ) -> Response:
+        flow, lang = held.value, language(request)
+        visits = await self._house.encounters.choices(user, flow.fhir_user, flow.context.patient)
+        name = await self._patient_name(flow, user)
+        shared |= {"visits": visits, "patient": name, "kinds": VISITS[lang]}
+        return page("encounter", lang, self._auth, **shared)
 
     async def _login(self, request: Request, held: Held[Flow], fields: list[tuple[str, str]]) -> Response:
         given, lang = dict(fields), language(request)
@@ -251,6 +264,21 @@ class Browsing:
         await self._house.flows.choose(held, visitor.user, choice)
         return redirect(self._at(held))
 
+    async def _encounter(self, request: Request, held: Held[Flow], fields: list[tuple[str, str]]) -> Response:
+        visitor = await self.visitor(request)
+        flow, flows = held.value, self._house.flows
+        if visitor is None or flows.step(flow, visitor) != "encounter":
+            return redirect(self._at(held))
+        wanted = dict(fields).get("encounter", "")
+        if wanted:
+            found = await self._house.encounters.chosen(
+                visitor.user, flow.fhir_user, flow.context.patient, wanted
+            )
+            if found is None:
+                return await self._page(request, held, visitor)
+        await flows.visit(held, visitor.user, wanted)
+        return redirect(self._at(held))
+
     async def _consent(self, request: Request, held: Held[Flow], fields: list[tuple[str, str]]) -> Response:
         visitor = await self.visitor(request)
         if visitor is None or self._house.flows.step(held.value, visitor) != "consent":
@@ -292,6 +320,13 @@ class Browsing:
     async def _app(self, flow: Flow) -> str:
         client = await self._house.shelves.clients.value(flow.client)
         return client.name if client else flow.client
+
+    async def _visit_name(self, flow: Flow, user: User, lang: str) -> str:
+        context = flow.context
+        if not context.encounter or flow.launch:
+            return ""
+        found = await self._house.encounters.chosen(user, flow.fhir_user, context.patient, context.encounter)
+        return f"{found.begun} {VISITS[lang].get(found.kind, found.kind)}".strip() if found else ""
 
     async def _patient_name(self, flow: Flow, user: User) -> str:
         if not flow.context.patient:

@@ -14,7 +14,15 @@ from authlib.oauth2.rfc6749.errors import InvalidRequestError, InvalidScopeError
 from fhir_server.access.actor import AUDIT_ADMINISTRATOR
 from fhir_server.access.scopes import Rights, understand
 from fhir_server.smart.desk import Desk, FormRequest, form_of
-from fhir_server.smart.granting import LEVELS, ONLINE, needs_patient, of_audit, without
+from fhir_server.smart.granting import (
+    ENCOUNTER,
+    LEVELS,
+    ONLINE,
+    needs_encounter,
+    needs_patient,
+    of_audit,
+    without,
+)
 from fhir_server.smart.grants import Answer, CodeGrant, Decider, Lifetimes
 from fhir_server.smart.launch import Launches
 from fhir_server.smart.mint import digest, new_id
@@ -30,7 +38,7 @@ CODE_MS: Final = 60_000
 """Life of an authorization code, in ms."""
 _CODE_KEPT_MS: Final = 10 * 60_000
 _GRANT_KEPT_MS: Final = 65 * 60_000
-Step = Literal["login", "totp", "patient", "consent"]
+Step = Literal["login", "totp", "patient", "encounter", "consent"]
 
 
 class Refused(Exception):
@@ -98,9 +106,13 @@ class Flows:
             return "login"
         if flow.must_be and visitor.user.id != flow.must_be:
             return "login"
-        wants = flow.context.patient or needs_patient(self.grantable(flow, visitor.user))
+        rights = self.grantable(flow, visitor.user)
+        wants = flow.context.patient or needs_patient(rights)
         # Chosen by another account, or named by an EHR: whether this account may open it is still to be seen.
-        return "patient" if wants and flow.chosen_by != visitor.user.id else "consent"
+        if wants and flow.chosen_by != visitor.user.id:
+            return "patient"
+        asks = needs_encounter(rights) and not flow.launch
+        return "encounter" if asks and flow.visit_by != visitor.user.id else "consent"
 
     def grantable(self, flow: Flow, user: User) -> Rights:
         """Return which of the scopes this account can grant at all: rights on records need a record.
@@ -115,7 +127,16 @@ class Flows:
     async def choose(self, held: Held[Flow], user: User, choice: Choice) -> Held[Flow]:
         """Write down which patient ``user``, who may open that record, has chosen."""
         context = msgspec.structs.replace(held.value.context, patient=choice.id)
-        return await self.replace(held, context=context, fhir_user=choice.fhir_user, chosen_by=user.id)
+        if not held.value.launch:
+            context = msgspec.structs.replace(context, encounter="")
+        return await self.replace(
+            held, context=context, fhir_user=choice.fhir_user, chosen_by=user.id, visit_by=""
+        )
+
+    async def visit(self, held: Held[Flow], user: User, encounter: str) -> Held[Flow]:
+        """Write down which encounter of the chosen patient ``user`` has chosen; "" = none."""
+        context = msgspec.structs.replace(held.value.context, encounter=encounter)
+        return await self.replace(held, context=context, visit_by=user.id)
 
     async def allow(
         self, held: Held[Flow], visitor: Visitor, selected: Sequence[str]
@@ -127,6 +148,8 @@ class Flows:
         flow, now = held.value, self._tokens.clock()
         offered = self.grantable(flow, visitor.user)
         kept = [text for text in offered.granted.split(" ") if text in set(selected)]
+        if not flow.context.encounter:
+            kept = [text for text in kept if text != ENCOUNTER]
         rights = understand(" ".join(kept))
         if not rights.granted or (offered.scopes and not rights.scopes):
             return await self.deny(held), None
@@ -165,9 +188,6 @@ class Flows:
             if held is None or (held.value.client and held.value.client != form["client_id"]):
                 raise InvalidRequestError("The launch is unknown, over, or for another app.")
             context, launch, must_be = held.value.context, held.key, held.value.user
-        elif "launch/encounter" in rights.other:
-            # No page lets a person choose an encounter: it comes with an EHR launch or not at all.
-            rights = understand(" ".join(sorted(set(scope.split()) - {"launch/encounter"})))
         if not rights.granted:
             raise InvalidScopeError
         return Flow(

@@ -13,7 +13,8 @@ from fhir_server.access.scopes import ANY, RELABEL, Letter, Rights, Scope, under
 _LETTERS: Final = "cruds"
 _AUDIT: Final = understand("user/AuditEvent.rs")
 _V1: Final = {"rs": "read", "cud": "write", "cruds": "*"}
-LAUNCH: Final = frozenset({"launch", "launch/patient", "launch/encounter"})
+ENCOUNTER: Final = "launch/encounter"
+LAUNCH: Final = frozenset({"launch", "launch/patient", ENCOUNTER})
 LEVELS: Final = frozenset({"patient", "user", "system"})
 """Of scopes on resources."""
 OFFLINE: Final = "offline_access"
@@ -56,8 +57,15 @@ def is_for_people(rights: Rights) -> bool:
 
 
 def needs_patient(rights: Rights) -> bool:
-    """Tell whether a patient must be chosen: asked for, or any ``patient/`` scope among the rights."""
-    return "launch/patient" in rights.other or any(scope.level == "patient" for scope in rights.scopes)
+    """Tell whether a patient must be chosen: asked for, for an encounter, or for a ``patient/`` scope."""
+    if not rights.other.isdisjoint({"launch/patient", ENCOUNTER}):
+        return True
+    return any(scope.level == "patient" for scope in rights.scopes)
+
+
+def needs_encounter(rights: Rights) -> bool:
+    """Tell whether an encounter may be chosen: only when it is asked for."""
+    return ENCOUNTER in rights.other
 
 
 def _narrowed(asked: Scope, allowed: Iterable[Scope]) -> Iterator[Scope]:

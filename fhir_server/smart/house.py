@@ -13,6 +13,7 @@ from fhir_server.access.bearer import Bearer, Trust
 from fhir_server.clock import now_ms
 from fhir_server.config import Settings
 from fhir_server.faults import Fault
+from fhir_server.smart.encounters import Encounters
 from fhir_server.smart.external import Providers
 from fhir_server.smart.fetch import Fetcher, Guarded
 from fhir_server.smart.flow import Flows
@@ -71,6 +72,7 @@ class House:
         self.server = Server(self.shelves, self.tokens, self.key_sets, self.sessions, lifetimes, self.journal)
         self.launches = Launches(self.shelves, run, clock)
         self.patients = Patients(run, clock, self.site.base)
+        self.encounters = Encounters(run, self.site.base, settings.zone)
         self.flows = Flows(self.shelves, self.tokens, self.launches, lifetimes)
         self.providers = Providers(self.shelves, self.key_sets, self.fetcher, self.site, clock)
         issuers = Issuers(self.shelves, self.key_sets, clock, self.site.base)

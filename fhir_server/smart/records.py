@@ -113,7 +113,7 @@ class Flow(msgspec.Struct, frozen=True, omit_defaults=True):
     ``browser``: digest of the cookie of the browser that began it; no other one may go on with it.
     ``pending``: the account whose password was right and whose TOTP code is still to come. ``must_be``: the
     account that the EHR launched for. ``chosen_by``: the account that may open the patient of ``context``,
-    as ``fhir_user``.
+    as ``fhir_user``; ``visit_by``: the account that chose its encounter, or none.
     """
 
     browser: str
@@ -132,6 +132,7 @@ class Flow(msgspec.Struct, frozen=True, omit_defaults=True):
     fhir_user: str = ""
     pending: str = ""
     began: int = 0
+    visit_by: str = ""
 
 
 class Code(msgspec.Struct, frozen=True):

@@ -23,6 +23,7 @@ from fhir_server.smart.grants import Answer
 from fhir_server.smart.house import House
 from fhir_server.smart.journal import Who
 from fhir_server.smart.metadata import openid_configuration, smart_configuration
+from fhir_server.smart.passwords import PasswordPage
 from fhir_server.smart.register import register
 from fhir_server.smart.view import style
 
@@ -66,6 +67,7 @@ def application(house: House, base_path: str) -> Starlette:
         ("auth/launch", administration.launch, ["POST"]),
         ("auth/apps", administration.apps, ["GET", "POST"]),
         ("auth/logout", administration.logout, ["GET", "POST"]),
+        ("auth/password", PasswordPage(house, browsing).password, ["GET", "POST"]),
         ("auth/admin/clients", administration.clients, ["GET", "POST"]),
         ("auth/admin/clients/{id}", administration.client, ["DELETE"]),
         ("auth/admin/users", administration.users, ["GET", "POST"]),

@@ -70,6 +70,10 @@ class Passwords:
             )
         return self._hasher.hash(password)
 
+    async def hashed_aside(self, password: str) -> str:
+        """Return the hash as :meth:`hashed` does, made in a thread."""
+        return await asyncio.to_thread(self.hashed, password)
+
     async def fits(self, hashed: str, password: str) -> bool:
         """Compare in a thread: Argon2 takes tens of milliseconds on purpose."""
         return await asyncio.to_thread(self._fits, hashed, password)

@@ -100,8 +100,12 @@ def served(tmp_path_factory: pytest.TempPathFactory, app_port: int) -> Iterator[
     world.client(
         "browser-app",
         name="血压日记 Blood Pressure Diary",
+        scope=f"{SCOPE} launch/encounter online_access patient/*.cruds user/*.rs",
         redirect_uris=(f"http://127.0.0.1:{app_port}/index.html",),
     )
+    for lang in ("en-gb", "zh-cn"):
+        world.user(f"changes-{lang}", roles=("patient",), fhir_user="Patient/li")
+    world.seed(_stay())
     for patient in ("li", "zhao"):
         world.seed(_benefit(patient))
     options = {**uvicorn_options(world.settings), "factory": False, "loop": "asyncio", "lifespan": "off"}
@@ -152,6 +156,19 @@ def pictures(tmp_path: Path) -> Path:
 class _Quiet(SimpleHTTPRequestHandler):
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 the name is the base class's
         """Say nothing."""
+
+
+def _stay() -> dict[str, object]:
+    return {
+        "resourceType": "Encounter",
+        "id": "stay-li",
+        "status": "finished",
+        "class": {"system": "http://terminology.hl7.org/CodeSystem/v3-ActCode", "code": "IMP"},
+        "type": [{"text": "急性胰腺炎 Acute pancreatitis"}],
+        "subject": {"reference": "Patient/li"},
+        "period": {"start": "2026-03-01T20:30:00Z"},
+        "serviceProvider": {"reference": "Organization/north", "display": "北方医院"},
+    }
 
 
 def _benefit(patient: str) -> dict[str, object]:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from tests.smart.asking import asked
 from tests.smart.world import PASSWORD, World
 
 PHONE = {"width": 360, "height": 740}
@@ -101,6 +103,54 @@ def test_wrong_words_and_errors_are_told_on_the_page(
     page.goto(f"{served.settings.public_base}/auth/authorize?response_type=code&client_id=nobody")
     picture(page, pictures, f"error-{lang}")
     expect(page.locator("main")).to_contain_text("invalid_client")
+
+
+@pytest.mark.parametrize("page", ["en-GB", "zh-CN"], indirect=True)
+def test_a_patient_chooses_a_visit(served: World, app_port: int, page: Page, pictures: Path) -> None:
+    lang = page.evaluate("navigator.language")
+    page.goto(_asking(served, app_port, "launch/patient launch/encounter patient/Encounter.rs"))
+    _log_in(page, "li")
+    expect(page.locator("h1")).to_have_text({"en-GB": "Choose a visit", "zh-CN": "选择就诊"}[lang])
+    expect(page.locator(".choices button")).to_have_count(2)
+    picture(page, pictures, f"visit-{lang}")
+    page.locator(".choices button").first.click()
+
+    expect(page.locator(".patient")).to_contain_text("2026-03-02 04:30")
+    picture(page, pictures, f"visit-consent-{lang}")
+
+
+@pytest.mark.parametrize("page", ["en-GB", "zh-CN"], indirect=True)
+def test_a_person_changes_the_password(served: World, app_port: int, page: Page, pictures: Path) -> None:
+    lang = page.evaluate("navigator.language")
+    page.goto(_asking(served, app_port, "launch/patient patient/Patient.rs"))
+    _log_in(page, f"changes-{lang.lower()}")
+    expect(page.locator("h1")).to_have_text(WORDS[lang]["consent"])
+    page.goto(f"{served.settings.public_base}/auth/apps")
+    page.locator("a[href$='/password']").click()
+    page.locator("#old").fill("not the password at all")
+    page.locator("#new").fill("another battery staple")
+    page.locator("#again").fill("another battery staple")
+    page.locator("button.main").click()
+    expect(page.locator("[role=alert]")).to_be_visible()
+    picture(page, pictures, f"password-{lang}")
+    page.locator("#old").fill(PASSWORD)
+    page.locator("#new").fill("another battery staple")
+    page.locator("#again").fill("another battery staple")
+    page.locator("button.main").click()
+
+    expect(page.locator("h1")).to_have_text({"en-GB": "Password changed", "zh-CN": "密码已修改"}[lang])
+    picture(page, pictures, f"password-done-{lang}")
+
+
+def _asking(world: World, app_port: int, scope: str) -> str:
+    """Return the address of an authorization request."""
+    parameters = asked(
+        "browser-app",
+        scope=scope,
+        redirect_uri=f"http://127.0.0.1:{app_port}/index.html",
+        aud=world.settings.public_base,
+    )
+    return f"{world.settings.public_base}/auth/authorize?{urlencode(parameters)}"
 
 
 def test_the_language_is_changed_on_the_page(app: str, page: Page) -> None:
