@@ -167,7 +167,7 @@ def _lines(text: str, raw: bytes, where: str) -> Iterator[Piece | Issue]:
 
 
 def _object(value: Any, text: str, where: str) -> dict[str, Any] | Issue:
-    if isinstance(value, str):
+    if value.__class__ is str:
         return parse_object(value, where)
     if not isinstance(value, dict):
         return Issue("error", "structure", where, "A message is a JSON object.")

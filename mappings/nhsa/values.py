@@ -61,7 +61,7 @@ def _place(root: Node, block: Block) -> None:
     for entry in block.fields.values():
         if entry.type == "number":
             node.numbers[entry.name] = entry
-        elif entry.length:
+        elif entry.length and not entry.table:
             node.limits[entry.name] = entry.length
     node.required = frozenset(
         entry.name for entry in block.fields.values() if entry.required and entry.type != "block"
