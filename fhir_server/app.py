@@ -137,8 +137,10 @@ async def open_service(settings: Settings) -> Service:
     )
     door = audit.store if audit else store
     labelling = Labelling(store, settings.zone, settings.label_rules)
-    await class_all(store, settings)
-    services = Services(door, settings, extractor, page_key(ring.index_key), OPERATIONS, known, labelling)
+    await class_all(store, store.state, settings)
+    services = Services(
+        door, settings, extractor, page_key(ring.index_key), OPERATIONS, known, labelling, store.state
+    )
     runner = Runner(services, audit.recorder if audit else None)
     works: dict[str, Work] = {
         reindex.KIND: reindex.Reindex(store, known),

@@ -101,6 +101,9 @@ class Settings(BaseSettings):
         description="What holds of patients who have filed no Consent, towards others than the records' own"
         " organisation: treatment by whom an agreement lets in, whatever it lets in, or nothing.",
     )
+    break_glass_minutes: int = Field(
+        60, ge=1, le=1440, description="Minutes for which $break-glass lifts what policy lets be lifted."
+    )
     label_rules: Path | None = Field(
         None,
         description="File of labelling rules in place of the house's own (conformance/policies/labels.json).",

@@ -8,6 +8,7 @@ time, so that it takes effect at its instant without a write.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from fhir_server.consent.provisions import Provision
@@ -42,10 +43,20 @@ def _age(directive: Directive) -> tuple[int, int, str]:
     return directive.made, directive.stored, directive.id
 
 
-def rule_at(directives: Iterable[Directive], instant: int) -> Rule:
-    """Return the Rule of directives (:func:`standing`) at ``instant``, ms since the epoch."""
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """A broken glass: ``user`` sees what policy lets be lifted, from ``start`` until before ``end`` (ms)."""
+
+    user: str
+    start: int
+    end: int
+
+
+def rule_at(directives: Iterable[Directive], instant: int, grants: Iterable[Grant] = ()) -> Rule:
+    """Return the Rule of directives (:func:`standing`) and grants at ``instant``, ms since the epoch."""
     provisions = (each for directive in directives for each in directive.provisions)
-    return rule(made for each in provisions if (made := _clause_at(each, instant)) is not None)
+    clauses = (made for each in provisions if (made := _clause_at(each, instant)) is not None)
+    return rule(clauses, (each.user for each in grants if each.start <= instant < each.end))
 
 
 def _clause_at(provision: Provision, instant: int) -> Clause | None:
@@ -56,14 +67,16 @@ def _clause_at(provision: Provision, instant: int) -> Clause | None:
     return clause(provision.terms, (each for each in exceptions if each is not None), permit=provision.permit)
 
 
-def slices(directives: Iterable[Directive]) -> tuple[Slice, ...]:
+def slices(directives: Iterable[Directive], grants: Sequence[Grant] = ()) -> tuple[Slice, ...]:
     """Return the Rules of one patient's directives, as bytes, over all of time: in order, without gaps.
 
     No two neighbours have the same Rule; a patient who says nothing has one slice of :data:`rule.SILENCE`.
     Faults: UNPROCESSABLE for more than :data:`MOST_SLICES`.
     """
     current = standing(directives)
-    starts = sorted({OPEN_START, *_boundaries([each for one in current for each in one.provisions])})
+    granted = (instant for each in grants for instant in (each.start, each.end))
+    spoken_of = _boundaries([each for one in current for each in one.provisions])
+    starts = sorted({OPEN_START, *spoken_of, *granted})
     if len(starts) > MOST_SLICES:
         raise Fault(
             Kind.UNPROCESSABLE,
@@ -72,7 +85,7 @@ def slices(directives: Iterable[Directive]) -> tuple[Slice, ...]:
         )
     found: list[Slice] = []
     for start, end in zip(starts, [*starts[1:], OPEN_END], strict=True):
-        body = to_bytes(rule_at(current, start))
+        body = to_bytes(rule_at(current, start, grants))
         if found and found[-1].rule == body:
             found[-1] = Slice(found[-1].start, end, body)
         else:

@@ -50,9 +50,13 @@ class Clause(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Rule(msgspec.Struct, frozen=True):
-    """Clauses of which each speaks for itself; a denial of one outweighs a permission of another."""
+    """Clauses of which each speaks for itself; a denial of one outweighs a permission of another.
+
+    ``lifted``: users (``Practitioner/1``) who have broken the glass for the patient.
+    """
 
     clauses: tuple[Clause, ...]
+    lifted: tuple[str, ...] = ()
     version: int = VERSION
 
 
@@ -70,9 +74,9 @@ def clause(terms: Terms, exceptions: Iterable[Clause], *, permit: bool) -> Claus
     return Clause(permit, terms, _ordered(exceptions))
 
 
-def rule(clauses: Iterable[Clause]) -> Rule:
-    """Return the Rule of ``clauses``, in their one order, each once."""
-    return Rule(_ordered(clauses))
+def rule(clauses: Iterable[Clause], lifted: Iterable[str] = ()) -> Rule:
+    """Return the Rule of ``clauses``, in their one order, each once; the same for ``lifted``."""
+    return Rule(_ordered(clauses), tuple(sorted(set(lifted))))
 
 
 def _ordered(clauses: Iterable[Clause]) -> tuple[Clause, ...]:

@@ -13,7 +13,7 @@ import msgspec
 
 from fhir_server.access.decide import Decision
 from fhir_server.config import Settings
-from fhir_server.consent.combine import slices, spoken, standing
+from fhir_server.consent.combine import Grant, slices, spoken, standing
 from fhir_server.consent.source import Directive, refusals, stored_directive
 from fhir_server.faults import Fault, Issue, Kind
 from fhir_server.resources.codec import decode
@@ -22,10 +22,13 @@ from fhir_server.search.predicate import ReferenceIs, Where
 from fhir_server.search.query import Position, Query
 from fhir_server.search.visibility import Visibility
 from fhir_server.store.api import Change, Reclass, Stale, Store
+from fhir_server.store.state import State
 
 Tree = dict[str, Any]
 
 CONSENT: Final = "Consent"
+GLASS: Final = "glass"
+"""Kind of the records that say who has broken the glass for which patient, who is their tag."""
 MOST: Final = 1000
 """Consents of one patient, withdrawn ones included, that are combined."""
 
@@ -60,7 +63,9 @@ def kept() -> Fault:
     )
 
 
-async def reclasses(store: Store, settings: Settings, changes: Iterable[Change]) -> tuple[Reclass, ...]:
+async def reclasses(
+    store: Store, state: State, settings: Settings, changes: Iterable[Change]
+) -> tuple[Reclass, ...]:
     """Return how the patients stand whose Consents these ``changes`` write; () where there are none."""
     written = {each.id: decode(each.body) if each.body else None for each in changes if each.type == CONSENT}
     if not written:
@@ -68,10 +73,21 @@ async def reclasses(store: Store, settings: Settings, changes: Iterable[Change])
     before = await store.read_many(_LOOK, [(CONSENT, id_) for id_ in written])
     trees = [*(decode(stored.body) for stored in before), *(tree for tree in written.values() if tree)]
     patients = dict.fromkeys(filter(None, (_patient(tree, settings.base_url) for tree in trees)))
-    return tuple([await _reclass(store, settings, patient, written) for patient in patients])
+    return tuple([await _reclass(store, state, settings, patient, written) for patient in patients])
 
 
-async def class_all(store: Store, settings: Settings) -> None:
+async def reclass(store: Store, state: State, settings: Settings, patient: str) -> None:
+    """Bring a patient's classes after its Consents and the glass that is broken for it, by themselves."""
+    for _ in range(_ATTEMPTS):
+        try:
+            await store.commit((), (), [await _reclass(store, state, settings, patient, {})])
+        except Stale:
+            continue
+        return
+    raise Fault(Kind.CONFLICT, "The patient's Consents change again and again; try again.")
+
+
+async def class_all(store: Store, state: State, settings: Settings) -> None:
     """Class every patient who has Consents, once, in a store that was written before there were classes."""
     if store.stamps().classes:
         return
@@ -79,16 +95,11 @@ async def class_all(store: Store, settings: Settings) -> None:
     async for stored in store.scan(_LOOK, CONSENT):
         patients[_patient(decode(stored.body), settings.base_url)] = None
     for patient in filter(None, patients):
-        for _ in range(_ATTEMPTS):
-            try:
-                await store.commit((), (), [await _reclass(store, settings, patient, {})])
-            except Stale:
-                continue
-            break
+        await reclass(store, state, settings, patient)
 
 
 async def _reclass(
-    store: Store, settings: Settings, patient: str, written: Mapping[str, Tree | None]
+    store: Store, state: State, settings: Settings, patient: str, written: Mapping[str, Tree | None]
 ) -> Reclass:
     """Combine a patient's Consents as the commit leaves them. Stale tells if they change meanwhile."""
     (known,) = await store.policies.standing([patient])
@@ -100,7 +111,8 @@ async def _reclass(
         if tree is not None and _patient(tree, settings.base_url) == patient
         if (found := stored_directive(tree, settings.zone, settings.base_url)) is not None
     ]
-    return Reclass(patient, known.version, spoken(slices(directives)), note(directives))
+    grants = [msgspec.json.decode(record.body, type=Grant) for record in await state.find(GLASS, patient)]
+    return Reclass(patient, known.version, spoken(slices(directives, grants)), note(directives))
 
 
 def note(directives: Sequence[Directive]) -> bytes:

@@ -19,6 +19,7 @@ from fhir_server.interactions.rights import Right, letter_of
 from fhir_server.search.extract import Extractor
 from fhir_server.search.visibility import Visibility
 from fhir_server.store.api import Store
+from fhir_server.store.state import State
 
 Level = Literal["system", "type", "instance"]
 
@@ -52,7 +53,7 @@ class Services:
     """The parts of a running server. ``page_key``: 32 bytes that seal page links.
 
     ``known``: the search parameters that there are; ``expansions``: the value sets that are expanded;
-    ``labelling``: gives what is written its security labels.
+    ``labelling``: gives what is written its security labels; ``state``: small durable records.
     """
 
     store: Store
@@ -62,6 +63,7 @@ class Services:
     operations: Mapping[str, Operation]
     known: Known
     labelling: Labelling
+    state: State
     expansions: Expansions = field(default_factory=Expansions)
 
 

@@ -66,7 +66,7 @@ async def commit(context: Context, draft: Callable[[Context], Awaitable[Draft]])
 async def settle(context: Context, prepared: Sequence[Prepared], conditions: Sequence[Condition]) -> None:
     """Commit, and with Consents what they change for their patients. Raises what the store raises."""
     changes = (each.change for each in prepared)
-    reclassed = await reclasses(context.store, context.settings, changes)
+    reclassed = await reclasses(context.store, context.services.state, context.settings, changes)
     await context.store.commit(prepared, conditions, reclassed)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from fhir_server.interactions.context import Operation
+from fhir_server.operations.break_glass import BREAK_GLASS
 from fhir_server.operations.everything import EVERYTHING_OPERATION
 from fhir_server.operations.lastn import LASTN
 from fhir_server.operations.match import MATCH
@@ -16,6 +17,7 @@ from fhir_server.operations.validate import VALIDATE
 OPERATIONS: Mapping[str, Operation] = {
     operation.name: operation
     for operation in (
+        BREAK_GLASS,
         EVERYTHING_OPERATION,
         LASTN,
         MATCH,

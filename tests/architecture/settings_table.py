@@ -32,7 +32,7 @@ def unit(name: str, field: FieldInfo) -> str:
     if field.annotation not in (int, float):
         return ""
     ending = name.rpartition("_")[2]
-    return ending if ending in ("bytes", "seconds") else UNITS[name]
+    return ending if ending in ("bytes", "seconds", "minutes") else UNITS[name]
 
 
 def row(name: str, field: FieldInfo) -> str:
