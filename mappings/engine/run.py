@@ -70,6 +70,8 @@ class _Reading:
         self.readers = readers
         self.entries: dict[str, Tree] = {}
         self.issues: list[Issue] = []
+        # References to what a map tells by its identity alone: the rows of one patient name him again and again.
+        self.told: dict[tuple[int, int, str] | None, Tree] = {}
         self.leftovers = Leftovers(map_)
         own = {"source": context.source, "zone": context.zone, "now": context.now}
         self.values: Mapping[str, Any] = {**context.values, **own}
@@ -109,6 +111,19 @@ class _Reading:
         chosen, value = found
         self._carry(reader.keys[chosen], tree, row)
         self._carry(reader.fields, tree, row)
+        bare = (id(reader), chosen, value) if target.by != "update" and not target.fields else None
+        if bare in self.told:
+            return self.told[bare]
+        link = self._linked(reader, row, number, chosen, value, made)
+        if bare is not None:
+            self.told[bare] = link
+        return link
+
+    def _linked(
+        self, reader: Reader, row: Any, number: int, chosen: int, value: str, made: list[Any]
+    ) -> dict[str, Any]:
+        """Note what is to be built of a target that is identified; return the reference to it."""
+        target = reader.target
         if target.by in _WRITTEN:
             url = ids.full_url(target.type, reader.systems[chosen], value)
             made.append((reader, row, number, chosen, value, url))

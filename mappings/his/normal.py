@@ -36,8 +36,8 @@ def _moment(text: str) -> str:
 
 def day(text: str) -> str:
     """Write a date as YYYY-MM-DD; a time other than midnight stays behind it."""
-    if len(text) == 10 and text[4] == text[7] == "-":
-        return text
+    if text[4:5] == text[7:8] == "-" and (len(text) == 10 or text[10:] == " 00:00:00"):
+        return text[:10]
     written = _moment(text)
     return written[:10] if written[10:] == " 00:00:00" else written
 
