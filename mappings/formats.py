@@ -25,18 +25,24 @@ def names() -> list[str]:
     return sorted([*FORMATS, USER])
 
 
-@cache
 def get(name: str, folder: Path | None = None) -> MapFormat:
     """Return a format by name; ``folder``: of the user's maps. Refused when there is none of that name."""
-    if name == USER and folder is None:
-        raise _refused("The format 'table' needs the folder of your maps: --maps DIR.")
-    if name not in FORMATS and name != USER:
+    if name == USER:
+        if folder is None:
+            raise _refused("The format 'table' needs the folder of your maps: --maps DIR.")
+        # Not kept: a user's maps change while they are written.
+        return _checked(import_module("mappings.table").make(folder))
+    if name not in FORMATS:
         raise _refused(f"There is no format '{name}' (formats: {', '.join(names())}).")
-    made = (
-        import_module("mappings.table").make(folder)
-        if name == USER
-        else import_module(FORMATS[name]).make(name)
-    )
+    return _built_in(name)
+
+
+@cache
+def _built_in(name: str) -> MapFormat:
+    return _checked(import_module(FORMATS[name]).make(name))
+
+
+def _checked(made: object) -> MapFormat:
     assert isinstance(made, MapFormat)
     return made
 

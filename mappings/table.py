@@ -12,9 +12,8 @@ from typing import BinaryIO
 
 from mappings.engine.common import common_tables
 from mappings.engine.format import MapFormat
-from mappings.engine.laws import two_way
 from mappings.engine.model import Issue, Map, Refused
-from mappings.engine.support import consumers
+from mappings.engine.support import consumers, pairs
 from mappings.his.delimited import Delimited
 from mappings.his.excel import Sheet
 from mappings.his.format import TableFormat
@@ -44,7 +43,9 @@ class UserTables(TableFormat):
 
 def columns_of(map_: Map) -> tuple[str, ...]:
     """List a map's columns: those that it lists, else those that it carries or ignores, in its order."""
-    named = dict.fromkeys((*consumers(map_), *two_way(map_), *map_.ignored))
+    keys = (source for target in map_.targets for each in target.identities for source in each.values)
+    carried = (source for target in map_.targets for pair in pairs(target.fields) for source in pair.sources)
+    named = dict.fromkeys((*keys, *carried, *consumers(map_), *map_.ignored))
     return map_.columns or tuple(name for name in named if not name.startswith("$"))
 
 

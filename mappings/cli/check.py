@@ -17,7 +17,6 @@ from mappings.engine.codes import Tables
 from mappings.engine.coverage import coverage
 from mappings.engine.laws import broken, some_message
 from mappings.engine.model import Context, Map, Refused
-from mappings.engine.r4b import validate, wrong_paths
 from mappings.engine.run import read
 from mappings.engine.yamltree import read as read_yaml
 
@@ -85,6 +84,9 @@ def _tables(file: Path) -> Tables | None:
 
 
 def _problems(map_: Map, examples: int, seed: int) -> Iterator[str]:
+    # FHIR's types take half a second to import, which no other command needs.
+    from mappings.engine.r4b import validate, wrong_paths  # noqa: PLC0415 - see above
+
     for at, sentence in wrong_paths(map_):
         yield f"{at}: {sentence}"
     random = Random(seed)  # noqa: S311 - made-up messages, no secrets

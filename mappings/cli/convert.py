@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, BinaryIO
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
 import msgspec
 import typer
@@ -26,13 +26,15 @@ from mappings.cli.options import (
     media_type,
     pairs_of,
 )
-from mappings.cli.sending import Sender
 from mappings.engine.batches import ROWS, Converted
 from mappings.engine.batches import convert as converted
 from mappings.engine.format import MapFormat
 from mappings.engine.model import Context, Issue, Message, Refused
 from mappings.engine.report import Report
 from mappings.engine.write import write
+
+if TYPE_CHECKING:
+    from mappings.cli.sending import Sender
 
 ENCODER = msgspec.json.Encoder(decimal_format="number")
 _DECODER = msgspec.json.Decoder(float_hook=Decimal)
@@ -80,9 +82,10 @@ def convert(
         back.run(files, pairs_of(option))
     else:
         format_ = format_of(from_, maps)
-        sender = Sender(server, token, context, journal) if server else None
+        sender = _sender(server, token, context, journal) if server else None
         for each in inputs(files, format_):
-            _one(each, format_, pairs_of(option), context, overlay or [], rows, told, sender)
+            if not _one(each, format_, pairs_of(option), context, overlay or [], rows, told, sender):
+                break
         if sender is not None:
             sender.finish(told)
     for line in told.lines():
@@ -91,6 +94,13 @@ def convert(
         report.write_bytes(msgspec.json.format(ENCODER.encode(told.tree()), indent=2))
     if told.failed:
         raise typer.Exit(1)
+
+
+def _sender(server: str, token: str, context: Context, journal: Path | None) -> Sender:
+    # The HTTP client takes a while to import, and only sending needs it.
+    from mappings.cli.sending import Sender  # noqa: PLC0415 - see above
+
+    return Sender(server, token, context, journal)
 
 
 def _one(
@@ -102,8 +112,11 @@ def _one(
     rows: int,
     told: Report,
     sender: Sender | None,
-) -> None:
-    """Convert one file; one that cannot be read at all does not keep the others from being converted."""
+) -> bool:
+    """Convert one file; one that cannot be read at all does not keep the others from being converted.
+
+    False when the server takes nothing more: then the other files need not be tried.
+    """
     own = replace(context, media_type=media_type(options.get("where", each.name)))
     try:
         with each.opened() as stream:
@@ -114,7 +127,9 @@ def _one(
                     sys.stdout.buffer.write(ENCODER.encode(piece.result.bundle) + b"\n")
     except Refused as refused:
         told.add(refused.issues)
+        return not any(issue.code == "transient" for issue in refused.issues)
     sys.stdout.buffer.flush()
+    return True
 
 
 def _pieces(
@@ -127,7 +142,7 @@ def _pieces(
     rows: int,
     sender: Sender | None,
 ) -> Iterator[Converted]:
-    given = {"where": each.name, **options}
+    given = {**each.where, **options}
     after = sender.after(each) if sender is not None else None
     if after is not None:
         given["after"] = after

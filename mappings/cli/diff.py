@@ -44,7 +44,7 @@ def diff(
     differing = 0
     for each in inputs(files, format_):
         with each.opened() as stream:
-            found = format_.split(stream, {"where": each.name, **pairs_of(option)})
+            found = format_.split(stream, {**each.where, **pairs_of(option)})
             # One message at a time: rows that name the same resource would be one on the way back.
             for piece in converted(format_, found, context, overlay or [], rows=1):
                 told.add(piece.issues)

@@ -47,7 +47,7 @@ def explain(
     shown = 0
     for each in inputs(files, format_):
         with each.opened() as stream:
-            found = format_.split(stream, {"where": each.name, **pairs_of(option)})
+            found = format_.split(stream, {**each.where, **pairs_of(option)})
             for piece in converted(format_, found, context, overlay or [], rows=1):
                 if piece.result is None:
                     for issue in piece.issues:

@@ -25,6 +25,11 @@ class Input:
         """The file's size in bytes; None when it is not known."""
         return self.path.stat().st_size if self.path is not None else None
 
+    @property
+    def where(self) -> dict[str, str]:
+        """The option that names the file to its format; standard input has no name that would say what it is."""
+        return {"where": self.name} if self.path is not None else {}
+
     @contextmanager
     def opened(self) -> Iterator[BinaryIO]:
         """Open it for reading."""

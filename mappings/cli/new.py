@@ -16,7 +16,6 @@ from mappings.cli.options import FormatOption, err, pairs_of
 from mappings.engine.model import Issue, Message, Refused
 from mappings.engine.scaffold import scaffold
 from mappings.engine.support import text
-from mappings.table import undefined
 
 
 def new(
@@ -48,6 +47,8 @@ def _sample(
     """Return the columns that a sample names, and its rows."""
     if sample.suffix.lower() in {".json", ".ndjson", ".jsonl"}:
         return (), _objects(stream.read(), sample.name)
+    from mappings.table import undefined  # noqa: PLC0415 - reading Excel takes a while to import
+
     table = undefined(stream, sample.name, options)
     return table.columns, _rows(table.rows())
 

@@ -13,6 +13,7 @@ MOST_ISSUES = 1_000
 """Issues that are kept one by one; of more than that the kinds are counted."""
 
 ERRORS = frozenset({"fatal", "error"})
+_WORDS = {"fatal": "refusal", "error": "error", "warning": "warning", "information": "note"}
 
 
 @dataclass(slots=True)
@@ -50,11 +51,13 @@ class Report:
         for path, count in sorted(self.unmapped.items()):
             times = "" if count == 1 else f" ({count} times)"
             yield f"unmapped: {path}{times}: kept in the archived original only"
-        counted = ", ".join(f"{number} {name}s" for name, number in self.severities.items() if number)
-        yield (
-            f"{self.messages} messages, {self.bundles} Bundles, {self.resources} resources"
-            f"{f'; {counted}' if counted else ''}"
+        done = (
+            _times(self.messages, "message"),
+            _times(self.bundles, "Bundle"),
+            _times(self.resources, "resource"),
         )
+        found = [_times(number, _WORDS[severity]) for severity, number in self.severities.items() if number]
+        yield ", ".join(done) + (f"; {', '.join(found)}" if found else "")
 
     def tree(self) -> dict[str, Any]:
         """Return the report as JSON."""
@@ -69,3 +72,7 @@ class Report:
             "counts": dict(self.severities),
             "unmapped": dict(sorted(self.unmapped.items())),
         }
+
+
+def _times(number: int, word: str) -> str:
+    return f"{number} {word}{'' if number == 1 else 's'}"

@@ -70,7 +70,7 @@ class _Reading:
         self.readers = readers
         self.entries: dict[str, Tree] = {}
         self.issues: list[Issue] = []
-        # References to what a map tells by its identity alone: the rows of one patient name him again and again.
+        # References to what a map tells by its identity alone: rows of one patient name him over and over.
         self.told: dict[tuple[int, int, str] | None, Tree] = {}
         self.leftovers = Leftovers(map_)
         own = {"source": context.source, "zone": context.zone, "now": context.now}

@@ -50,7 +50,7 @@ def measured(options: Options) -> Converter:
 
 
 def unmeasured(options: Options) -> Converter:
-    """Read (result, unit) as text when the result is no number; else nothing. The counterpart of ``measured``."""
+    """Read (result, unit) as text when the result is no number, else nothing; beside ``measured``."""
     chosen(options)
 
     def read(values: tuple[Any, ...]) -> str | None:

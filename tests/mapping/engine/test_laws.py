@@ -71,7 +71,10 @@ def test_the_second_opinion_knows_elements_lists_and_types() -> None:
         return unknown(type_, parse(text, common()))
 
     assert wrong("Patient", "name[0].text") is None
-    assert wrong("ExplanationOfBenefit", "item[0].adjudication[category=adjudication#submitted].amount.value") is None
+    assert (
+        wrong("ExplanationOfBenefit", "item[0].adjudication[category=adjudication#submitted].amount.value")
+        is None
+    )
     assert "has no element nam" in str(wrong("Patient", "nam[0].text"))
     assert "is a list" in str(wrong("Patient", "name.text"))
     assert "is no list" in str(wrong("Patient", "birthDate[0]"))
