@@ -74,9 +74,9 @@ class Classed(World):
         above = self.random.choice((None, None, None, max(self.numbers.values()), -1, 2))
         return About(some, above)
 
-    def consent(self) -> Predicate:
+    def consent(self, depth: int = 1) -> Predicate:
         """Ask as consents do: what some classes forbid, wholly or where something is the case."""
-        branches = [All((self.about(), self.predicate(1))) for _ in range(self.random.randint(0, 3))]
+        branches = [All((self.about(), self.predicate(depth))) for _ in range(self.random.randint(0, 3))]
         return Not(AnyOf((*branches, self.about())))
 
     def slices(self) -> tuple[Slice, ...]:
