@@ -1,4 +1,4 @@
-"""Made-up messages of the national insurance interface: random ones for laws, whole ones that satisfy the tables."""
+"""Made-up messages of the national insurance interface: random ones, and whole ones that satisfy the tables."""
 
 from __future__ import annotations
 
@@ -94,7 +94,11 @@ def _value(field: Field, random: Random) -> str:
     if field.table:
         return str(_code(field)(random))
     if field.type == "number":
-        return f"{random.randint(1, 99)}.{random.randint(0, 99):02}" if field.scale else str(random.randint(1, 9))
+        return (
+            f"{random.randint(1, 99)}.{random.randint(0, 99):02}"
+            if field.scale
+            else str(random.randint(1, 9))
+        )
     if field.type in {"date", "datetime"}:
         return str(_moment(field)(random))
     return f"{random.randint(1, 9**9)}"
@@ -110,7 +114,9 @@ def _month(year: int) -> Sampler:
 
 def _moment(field: Field) -> Sampler:
     """Draw a day: one of 2025 for what ends or stops, one of 2020 for the rest."""
-    ends = any(word in f"{field.name}{field.title}" for word in ("end", "paus", "stop", "dscg", "结束", "失效"))
+    ends = any(
+        word in f"{field.name}{field.title}" for word in ("end", "paus", "stop", "dscg", "结束", "失效")
+    )
     year, time = (2025 if ends else 2020), " 08:30:00" if field.type == "datetime" else ""
     return lambda random: f"{year}-{random.randint(1, 12):02}-{random.randint(1, 28):02}{time}"
 

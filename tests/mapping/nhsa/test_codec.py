@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from mappings.engine.model import Issue, Message
 from mappings.nhsa import codec
 from mappings.nhsa.parse import MAX_BYTES
 from mappings.nhsa.style import Style, style_of
-
 from tests.mapping.nhsa.messages import FORMAT, unlike, whole_message
 
 REQUEST = {
@@ -246,7 +246,9 @@ def test_reads_many_messages_of_a_file_and_reports_the_bad_one() -> None:
 
     found = read(raw)
     assert [item.parameters["msgid"] for item in found if isinstance(item, Message)] == ["1", "2"]
-    assert [item.where for item in found if isinstance(item, Issue) and item.severity == "error"] == ["file:2:1:2"]
+    assert [item.where for item in found if isinstance(item, Issue) and item.severity == "error"] == [
+        "file:2:1:2"
+    ]
 
 
 def test_reads_an_array_up_to_its_fault() -> None:
@@ -254,7 +256,9 @@ def test_reads_an_array_up_to_its_fault() -> None:
 
     found = read(raw)
     assert len([item for item in found if isinstance(item, Message)]) == 1
-    assert [item.code for item in found if isinstance(item, Issue) and item.severity == "error"] == ["structure"]
+    assert [item.code for item in found if isinstance(item, Issue) and item.severity == "error"] == [
+        "structure"
+    ]
 
 
 def test_reports_a_message_that_comes_twice() -> None:
@@ -307,7 +311,9 @@ def test_takes_a_byte_order_mark() -> None:
 
 
 def test_writes_a_request_in_the_specifications_order_with_what_lacks() -> None:
-    written = json.loads(codec.render(Message("2208", {"data": {"setl_id": "1"}}, direction="request"), None, {"opter": "7"}))
+    written = json.loads(
+        codec.render(Message("2208", {"data": {"setl_id": "1"}}, direction="request"), None, {"opter": "7"})
+    )
 
     assert list(written)[:4] == ["infno", "msgid", "mdtrtarea_admvs", "insuplc_admdvs"]
     assert (written["infno"], written["opter"], written["sign_no"]) == ("2208", "7", "")
@@ -324,7 +330,9 @@ def test_writes_a_request_in_the_specifications_order_with_what_lacks() -> None:
     ],
 )
 def test_writes_what_is_empty_as_the_style_says(style: Style, row: Tree) -> None:
-    written = json.loads(codec.render(Message("1304", {"data": {"ver": "1"}}, direction="request"), style, {}))
+    written = json.loads(
+        codec.render(Message("1304", {"data": {"ver": "1"}}, direction="request"), style, {})
+    )
 
     assert row["data"].items() <= written["input"]["data"].items()
     assert ("page_num" in written["input"]["data"]) is (style.empty != "omit")
@@ -345,7 +353,9 @@ STYLES = st.builds(
 )
 
 
-@given(st.sampled_from([each for each in unlike(FORMAT.maps()) if each.direction]), STYLES, st.integers(0, 2**32))
+@given(
+    st.sampled_from([each for each in unlike(FORMAT.maps()) if each.direction]), STYLES, st.integers(0, 2**32)
+)
 def test_every_message_reads_the_same_in_every_style(map_: Any, style: Style, seed: int) -> None:
     sent = whole_message(map_, Random(seed))
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from mappings.engine.model import Issue, Message
 from mappings.nhsa.invariants import check
 
@@ -75,7 +76,11 @@ def test_lets_details_leave_out_the_account_and_the_hospital() -> None:
 
 
 def test_a_reversal_leaves_out_what_the_person_and_the_hospital_bore() -> None:
-    negated = {name: str(-Decimal(value)) for name, value in INFO.items() if name not in {"psn_part_amt", "hosp_part_amt"}}
+    negated = {
+        name: str(-Decimal(value))
+        for name, value in INFO.items()
+        if name not in {"psn_part_amt", "hosp_part_amt"}
+    }
     details = [{**row, "fund_payamt": str(-Decimal(row["fund_payamt"]))} for row in DETAIL]
 
     assert found({**negated, "ownpay_hosp_part": "-505.01", "psn_pay": "-4152.06"}, details) == []
@@ -88,7 +93,13 @@ def test_checks_nothing_that_lacks_parts_or_is_no_number() -> None:
 
 
 def test_checks_fee_lines_and_requests() -> None:
-    line = {"det_item_fee_sumamt": "10", "fulamt_ownpay_amt": "0", "overlmt_amt": "1", "preselfpay_amt": "2", "inscp_scp_amt": "7"}
+    line = {
+        "det_item_fee_sumamt": "10",
+        "fulamt_ownpay_amt": "0",
+        "overlmt_amt": "1",
+        "preselfpay_amt": "2",
+        "inscp_scp_amt": "7",
+    }
     bad = {**line, "inscp_scp_amt": "8"}
     answer = Message("2204", {"result": [line, bad]}, where="f", direction="response")
     asked = Message("2207", {"data": {**INFO, "medfee_sumamt": "1"}}, where="f", direction="request")
@@ -97,9 +108,19 @@ def test_checks_fee_lines_and_requests() -> None:
     assert [issue.where for issue in check(asked)] == ["f data"]
 
 
-@given(*[AMOUNTS] * 7, st.sampled_from(["medfee_sumamt", "fund_pay_sumamt", "psn_part_amt"]), st.integers(1, 99))
+@given(
+    *[AMOUNTS] * 7, st.sampled_from(["medfee_sumamt", "fund_pay_sumamt", "psn_part_amt"]), st.integers(1, 99)
+)
 def test_one_cent_more_anywhere_is_seen(  # noqa: PLR0917 - seven amounts and what is done to one of them
-    own: Decimal, over: Decimal, first: Decimal, fund: Decimal, account: Decimal, cash: Decimal, hospital: Decimal, field: str, cents: int
+    own: Decimal,
+    over: Decimal,
+    first: Decimal,
+    fund: Decimal,
+    account: Decimal,
+    cash: Decimal,
+    hospital: Decimal,
+    field: str,
+    cents: int,
 ) -> None:
     total = fund + account + cash + hospital
     info = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -10,15 +11,15 @@ from typing import Any
 import msgspec
 import pytest
 from fhir.resources.R4B import get_fhir_model_class
-from fhir_server.validation import errors
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from fhir_server.validation import errors
 from mappings.engine.laws import broken
 from mappings.engine.model import Context, Group, Issue, Map, Message, Target
 from mappings.engine.run import read
 from mappings.engine.write import write
 from mappings.nhsa.fields import transaction
-
 from tests.mapping.nhsa.messages import FORMAT, PLAIN, SHARED, map_of, random_message, unlike, whole_message
 
 MAPS = {map_.name: map_ for map_ in FORMAT.maps()}
@@ -27,14 +28,18 @@ GOLDEN = Path(__file__).parent / "golden"
 SAMPLES = sorted((SHARED / "samples").glob("nhsa_*.json"))
 ENCODER = msgspec.json.Encoder(decimal_format="number")
 
-BOTH = (
-    "1101 1161 2001 2101 2102 2103 2201 2202 2203 2203A 2204 2205 2206 2206A 2207 2207A 2208 2301 2302 2303 2304 "
-    "2305 2401 2402 2403 2404 2405 2501 2502 2503 2504 2505 2506 3101 3102 3103 3201 3202 4101 4701 5201 5202 5203 "
-    "5204 5205 5206 5301 5302 5303 1301 1302 1303 1304 1305 1306 1306A 1307 1308 1309 1310 1311 1312 1313 1314 1315 "
-    "1316 1317 1318 1319"
-).split()
-FILES_OF = "1301 1302 1303 1305 1306 1306A 1307 1308 1309 1310 1311 1313 1314 1315 3202".split()
-TABLES = "psn_info_b psn_insu_d psn_insu_chg_c insu_emp_info_b emp_insu_d out_appy_d opsp_reg_d rlts_traf_info_d".split()
+BOTH = re.findall(
+    r"\w+",
+    """1101 1161 2001 2101 2102 2103 2201 2202 2203 2203A 2204 2205 2206 2206A 2207 2207A 2208 2301 2302 2303
+    2304 2305 2401 2402 2403 2404 2405 2501 2502 2503 2504 2505 2506 3101 3102 3103 3201 3202 4101 4701 5201 5202
+    5203 5204 5205 5206 5301 5302 5303 1301 1302 1303 1304 1305 1306 1306A 1307 1308 1309 1310 1311 1312 1313 1314
+    1315 1316 1317 1318 1319""",
+)
+FILES_OF = re.findall(r"\w+", "1301 1302 1303 1305 1306 1306A 1307 1308 1309 1310 1311 1313 1314 1315 3202")
+TABLES = re.findall(
+    r"\w+",
+    "psn_info_b psn_insu_d psn_insu_chg_c insu_emp_info_b emp_insu_d out_appy_d opsp_reg_d rlts_traf_info_d",
+)
 
 
 @pytest.mark.parametrize("kind", BOTH)
@@ -131,7 +136,8 @@ def test_the_same_message_twice_asks_for_the_same(name: str) -> None:
 
     assert first == again
     assert all(
-        "?identifier=" in entry["request"]["url"] or "ifNoneExist" in entry["request"] for entry in first["entry"]
+        "?identifier=" in entry["request"]["url"] or "ifNoneExist" in entry["request"]
+        for entry in first["entry"]
     )
 
 
@@ -139,7 +145,9 @@ def test_lists_a_field_that_no_one_knows() -> None:
     message = whole_message(map_of("2207", "request"), Random(1))
     message.tree["data"]["brand_new"] = "1"
 
-    assert [left.path for left in read(map_of("2207", "request"), message, PLAIN).unmapped] == ["data.brand_new"]
+    assert [left.path for left in read(map_of("2207", "request"), message, PLAIN).unmapped] == [
+        "data.brand_new"
+    ]
 
 
 def test_does_not_store_the_token_of_an_electronic_credential() -> None:
@@ -153,7 +161,12 @@ def test_does_not_store_the_token_of_an_electronic_credential() -> None:
 
 def test_an_answer_without_content_becomes_a_task_that_says_how_it_ended() -> None:
     for code, status in (("0", "completed"), ("-1", "failed"), ("500", "failed")):
-        parameters = {"infno": "2207", "infcode": code, "inf_refmsgid": "9", "respond_time": "20260101090000000"}
+        parameters = {
+            "infno": "2207",
+            "infcode": code,
+            "inf_refmsgid": "9",
+            "respond_time": "20260101090000000",
+        }
         message = Message("2207", {}, direction="response", parameters=parameters)
         map_ = FORMAT.map_for(message)
         assert map_ is not None
@@ -207,11 +220,13 @@ def comes_back(message: Message, bundle: dict[str, Any]) -> bool:
     sent = FORMAT.join([native], {})
     [back] = [item for item in FORMAT.split(sent, {"kind": message.kind}) if isinstance(item, Message)]
     lost = {left.path for left in read(map_, message, PLAIN).unmapped}
-    before, after = ({path: value for path, value in leaves(each.tree)} for each in (message, back))
+    before, after = (dict(leaves(each.tree)) for each in (message, back))
     return all(
         before.get(path) == after.get(path)
         for path in before.keys() | after.keys()
-        if general(path) not in lost and not ignored(general(path), map_) and not defaulted(general(path), map_)
+        if general(path) not in lost
+        and not ignored(general(path), map_)
+        and not defaulted(general(path), map_)
     )
 
 
@@ -245,7 +260,9 @@ def test_every_sample_converts_validly_and_comes_back() -> None:
             result = read(chosen(each), each, PLAIN)
             assert result.unmapped == [], file.name
             assert [issue for issue in result.issues if issue.severity == "error"] == [], file.name
-            assert [error for entry in result.bundle["entry"] for error in errors(entry["resource"])] == [], file.name
+            assert [error for entry in result.bundle["entry"] for error in errors(entry["resource"])] == [], (
+                file.name
+            )
             assert comes_back(each, result.bundle), file.name
             assert list(FORMAT.check(each)) == [], file.name
 

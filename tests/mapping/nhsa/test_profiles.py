@@ -5,11 +5,11 @@ from __future__ import annotations
 from random import Random
 
 import pytest
+
 from fhir_server.validation import errors
 from mappings.engine.laws import broken
 from mappings.engine.model import Refused
 from mappings.engine.run import read
-
 from tests.mapping.nhsa.messages import FORMAT, PLAIN, map_of, random_message, whole_message
 
 PROFILES = tuple(FORMAT.overlays())

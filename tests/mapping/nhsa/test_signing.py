@@ -15,7 +15,9 @@ BODY = b'{"infno":"1101"}'
 
 
 def test_signs_the_sorted_pairs_with_hmac_sha1() -> None:
-    headers = HmacSha1Gateway("key", b"secret").headers(BODY, 1767229200000, {"name": "1101", "version": "1.0.0"})
+    headers = HmacSha1Gateway("key", b"secret").headers(
+        BODY, 1767229200000, {"name": "1101", "version": "1.0.0"}
+    )
     text = "_api_access_key=key&_api_name=1101&_api_timestamp=1767229200000&_api_version=1.0.0"
 
     expected = base64.b64encode(hmac.digest(b"secret", text.encode(), hashlib.sha1)).decode()

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 
 import pytest
+
 from fhir_server.validation import errors
 from mappings.nhsa.codes import address, resources, tables
 from mappings.nhsa.fields import numbers, transaction
 from mappings.nhsa.format import styles
-
 from tests.mapping.nhsa.messages import table
 
 TABLES = 303
@@ -50,9 +50,17 @@ def test_describes_a_settlement_as_the_specification_does() -> None:
     [info] = [block for block in settlement.side("response") if block.dotted == "setlinfo"]
     amount = info.fields["medfee_sumamt"]
 
-    assert (amount.title, amount.type, amount.length, amount.scale, amount.required) == ("医疗费总额", "number", 16, 2, True)
+    assert (amount.title, amount.type, amount.length, amount.scale, amount.required) == (
+        "医疗费总额",
+        "number",
+        16,
+        2,
+        True,
+    )
     assert info.repeats == (False,)
-    assert [block.repeats for block in settlement.side("response") if block.dotted == "setldetail"] == [(True,)]
+    assert [block.repeats for block in settlement.side("response") if block.dotted == "setldetail"] == [
+        (True,)
+    ]
 
 
 @pytest.mark.parametrize(("kind", "number"), [("2206A", "2206"), ("2203A", "2203A"), ("1306A", "1306A")])
@@ -93,7 +101,9 @@ def test_keeps_both_displays_where_the_specification_lists_a_code_twice() -> Non
         ("chrgitm_lv", "0101", None),
     ],
 )
-def test_understands_provincial_codes_by_their_longest_prefix(name: str, code: str, known: str | None) -> None:
+def test_understands_provincial_codes_by_their_longest_prefix(
+    name: str, code: str, known: str | None
+) -> None:
     assert tables()[name].known(code) == known
 
 
