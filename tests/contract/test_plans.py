@@ -29,7 +29,7 @@ from fhir_server.search.predicate import (
 )
 from fhir_server.search.query import Position, Query, Sort
 from fhir_server.search.visibility import Visibility
-from fhir_server.store.sqlite import reader
+from fhir_server.store.sqlite import reader, search
 from tests.contract.store_world import ALL, change, open_sqlite, put
 
 DAY = 86_400_000
@@ -74,6 +74,20 @@ async def test_the_shortest_posting_list_drives_and_the_others_test(clinic: Any)
     assert found["tests"] == [{"condition": "status", "by": "look-up"}]
     assert found["candidates"] == 1
     assert found["microseconds"] >= 0
+
+
+@pytest.mark.parametrize(("steps", "candidates"), [(41, 40), (40, 80)])
+async def test_what_was_tested_whole_is_not_tested_again(
+    clinic: Any, monkeypatch: pytest.MonkeyPatch, steps: int, candidates: int
+) -> None:
+    monkeypatch.setattr(search, "_STROLL", steps)
+    early = Where("date", DateIs("lt", 38 * DAY, 38 * DAY))
+
+    asked = All((Where("status", TokenIs("s", "final")), Not(early)))
+    page = await clinic.search(ALL, Query("Observation", asked, explain=True))
+
+    assert [stored.id for stored in page.matches] == ["o38", "o39"]
+    assert page.plan["candidates"] == candidates
 
 
 async def test_tells_the_order_and_both_ends_of_a_chain(clinic: Any) -> None:

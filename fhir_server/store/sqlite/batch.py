@@ -315,6 +315,8 @@ def seal(envelope: Envelope, change: Change, digest: int) -> bytes:
 
 
 def _spread(to: dict[str, list[Row]], rows: Rows, sk: int) -> None:
+    if rows is _NO_ROWS:
+        return  # as what a new resource loses
     for table in COLUMNS:
         some: Iterable[Row] = getattr(rows, table)
         if some:

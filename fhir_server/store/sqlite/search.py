@@ -162,7 +162,7 @@ class Searcher:
         return [(sk, ()) for sk in self._in_chunks(base, driven.tests, walk)]
 
     def _along(self, base: Sql, tests: Sequence[Conjunct], walk: Walk, steps: int) -> list[int] | None:
-        """Test the first rows of ``base``, which come by ``sk``; None when they do not fill the page."""
+        """Test the first rows of ``base``, which come by ``sk``; None when more of them must be tested."""
         word, sign = walk.words(down=False)
         start = Sql(
             f"SELECT sk FROM ({base.text}) WHERE sk{sign}? ORDER BY sk {word} LIMIT ?",
@@ -171,8 +171,13 @@ class Searcher:
         passing = self.compiler.passing(tests, "c.sk")
         statement = f"SELECT c.sk FROM ({start.text}) c WHERE {passing.text} LIMIT ?"
         args = (*start.args, *passing.args, walk.wanted)
-        found = dict.fromkeys(row[0] for row in self.compiler.connection.execute(statement, args))
-        return list(found) if len(found) == walk.wanted else None
+        rows = [row[0] for row in self.compiler.connection.execute(statement, args)]
+        found = list(dict.fromkeys(rows))
+        if len(found) == walk.wanted:
+            return found
+        # With fewer rows than steps all were tested: what did not fill the page is all there is.
+        is_whole = len(rows) < walk.wanted and self.compiler.size(start, steps) < steps
+        return found if is_whole else None
 
     def _in_order(self, base: Sql, tests: Sequence[Conjunct], walk: Walk) -> list[int]:
         """Return what passes of rows that come by ``sk``, each once.
