@@ -1,7 +1,7 @@
 """Tables that no format defines: a user's own maps for CSV, TSV and Excel files, without any Python.
 
-A map of ``format: table`` names a file by its ``kind`` (the file's name without its ending) or, when the folder
-holds one map alone, takes any file.
+A map of ``format: table`` names a file by its ``kind`` (the file's name without its ending) or, when the
+folder holds one map alone, takes any file.
 """
 
 from __future__ import annotations

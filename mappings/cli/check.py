@@ -36,7 +36,7 @@ def check(
     seed: Annotated[int, typer.Option(help="Of the made-up messages.")] = 0,
     table: Annotated[bool, typer.Option(help="Show which field goes where.")] = True,
 ) -> None:
-    """Check maps: their schema with line and column, FHIR's elements, the laws on made-up messages, coverage."""
+    """Check maps: schema with line and column, FHIR's elements, laws on made-up messages, coverage."""
     if not files and not format_ and maps is None:
         raise typer.BadParameter("name map files, --format FORMAT, or --maps DIR.")
     failed = False

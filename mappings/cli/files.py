@@ -27,7 +27,7 @@ class Input:
 
     @property
     def where(self) -> dict[str, str]:
-        """The option that names the file to its format; standard input has no name that would say what it is."""
+        """The option that names the file to its format; standard input has no name that tells."""
         return {"where": self.name} if self.path is not None else {}
 
     @contextmanager

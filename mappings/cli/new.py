@@ -25,7 +25,7 @@ def new(
     option: FormatOption = None,
     rows: Annotated[int, typer.Option(help="Rows that are looked at.", min=1)] = 500,
 ) -> None:
-    """Write a first map of a table to standard output: types, key and code tables guessed, comments say why."""
+    """Write a first map of a table: types, key and code tables guessed, with comments that say why."""
     with Input(sample, sample.name).opened() as stream:
         names, found = _sample(stream, sample, pairs_of(option))
         trees = list(islice(found, rows))

@@ -17,7 +17,8 @@ err = Console(stderr=True)
 out = Console(soft_wrap=True)
 
 MEDIA_TYPES = {
-    ".json": "application/json", ".csv": "text/csv", ".tsv": "text/tab-separated-values", ".txt": "text/plain",
+    ".json": "application/json", ".csv": "text/csv", ".tsv": "text/tab-separated-values",
+    ".txt": "text/plain",
     ".xml": "application/xml", ".xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
 }  # fmt: skip
 

@@ -1,8 +1,8 @@
 """Bundles to a FHIR server: several under way, refusals described and narrowed to single rows, resumable.
 
-A Bundle that the server refuses is parted in two and sent again, until the rows that cannot come in stand alone:
-the others are not kept out by them. Sending something twice changes nothing (conditional updates), so that going
-on after a crash may repeat the last few Bundles.
+A Bundle that the server refuses is parted in two and sent again, until the rows that cannot come in stand
+alone: the others are not kept out by them. Sending something twice changes nothing (conditional updates), so
+that going on after a crash may repeat the last few Bundles.
 https://hl7.org/fhir/R4/http.html#transaction
 """
 
@@ -134,7 +134,7 @@ class Sender:
         return read_all(piece.map, messages, self.context)
 
     def _post(self, bundle: Any) -> list[Issue]:
-        """Post a Bundle; return why it is refused, nothing when it is in. Refused when no Bundle can come in."""
+        """Post a Bundle; return why it is refused, [] when it is in. Refused when none can come in."""
         body = _ENCODER.encode(bundle)
         for attempt in range(1, _ATTEMPTS + 1):
             try:

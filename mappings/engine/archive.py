@@ -1,7 +1,7 @@
-"""The archived original: Binary with the bytes, DocumentReference with their digest, Provenance of what was made.
+"""The archived original: Binary of the bytes, DocumentReference of their digest, Provenance of what was made.
 
-Sending the same bytes again changes nothing: the Binary is put under its own digest, the DocumentReference under
-its identifier, and the Provenance is made only when there is none of that document.
+Sending the same bytes again changes nothing: the Binary is put under its own digest, the DocumentReference
+under its identifier, and the Provenance is made only when there is none of that document.
 https://hl7.org/fhir/R4/documentreference.html, binary.html, provenance.html
 """
 

@@ -9,7 +9,7 @@ from mappings.engine.model import Context, Format, Issue, Map, Message, Result
 from mappings.engine.run import read_all
 
 ROWS = 100
-"""Rows of a table in one Bundle: enough to spare commits, few enough that a refused Bundle is looked through."""
+"""Rows of a table in one Bundle: enough to spare commits, few enough to look through a refused one."""
 
 
 @dataclass(slots=True)

@@ -37,7 +37,7 @@ class CodeTable:
     prefix: bool = False
 
     def known(self, code: str) -> str | None:
-        """Return the listed code for ``code``: itself, or with ``prefix`` its longest listed prefix; else None."""
+        """Return the listed code for ``code``: itself, or (``prefix``) its longest prefix; else None."""
         if code in self.display or code in self.to:
             return code
         if self.prefix:

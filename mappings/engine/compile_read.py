@@ -1,7 +1,7 @@
 """Map → Python functions that read a message: for each target one that identifies it and one that builds it.
 
-The functions are generated as source, straight-line code without any path left to interpret: a message is read
-in microseconds. ``source_of`` shows the code.
+The functions are generated as source, straight-line code without any path left to interpret: a message is
+read in microseconds. ``source_of`` shows the code.
 """
 
 from __future__ import annotations

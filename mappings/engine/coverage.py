@@ -11,7 +11,7 @@ from mappings.engine.support import conditions, told
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A source field and an element it goes to. ``how``: "⇄", "→" (read only), "←" (write only), or why not."""
+    """A source field and an element it goes to. ``how``: "⇄", "→" (read), "←" (write), or why not."""
 
     source: str
     element: str

@@ -35,7 +35,7 @@ def literal(value: Any) -> str:
 
 
 def resource(lines: Lines, node: Node, start: dict[str, Any]) -> str:
-    """Build the root: ``start`` and its constants always, the rest where there is a value. Returns its name."""
+    """Build the root: ``start`` and constants always, the rest where there is a value. Returns its name."""
     name = lines.name("o")
     constants = {**start, **node.constants}
     inner = _Inner(lines, node, always=True)

@@ -62,7 +62,7 @@ class MapFormat:
         return None
 
     def check(self, message: Message) -> Iterable[Issue]:  # noqa: ARG002 - for subclasses that have rules
-        """Return what breaks a rule of the format (sums that do not add up); the message is converted anyway."""
+        """Return what breaks a rule of the format (wrong sums); the message is converted anyway."""
         return ()
 
     def _index(self, overlays: tuple[str, ...]) -> Mapping[tuple[str, str], Map]:

@@ -151,7 +151,7 @@ class Gathering:
             self._spread(inner, group.group.each)
 
     def _targets(self, top: Row, block: str) -> None:
-        """Give every resource of a repeated target its row: by links where rows are, else a row of its own."""
+        """Give each resource of a repeated target its row: by links where rows are, else one of its own."""
         anchor = self._anchor(block)
         existing = [row for row in _walk(top) if row.block == block]
         if anchor is not None and not any(anchor.target.id in row.found for row in existing):

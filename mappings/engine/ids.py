@@ -1,4 +1,4 @@
-"""Identities that stay the same however often a message comes: joined keys, urn:uuid, conditional addresses."""
+"""Identities that stay however often a message comes: joined keys, urn:uuid, conditional addresses."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def split(value: str, count: int) -> tuple[str, ...] | None:
 
 def full_url(type_: str, system: str, value: str) -> str:
     """Return the urn:uuid of a resource by its business identity (a version 5 UUID, RFC 4122 section 4.3)."""
-    # hashlib itself, not uuid.uuid5: this runs for every resource, and the UUID object costs more than the hash.
+    # hashlib itself, not uuid.uuid5: this runs for each resource, and a UUID object costs more than the hash.
     digest = sha1(
         _NAMESPACE + f"{type_}|{system}|{value}".encode("utf-8", "surrogatepass"), usedforsecurity=False
     ).hexdigest()
@@ -69,8 +69,8 @@ def condition(type_: str, system: str, value: str, search: str = "identifier") -
 def parse_condition(reference: str) -> tuple[str, str, str] | None:
     """Read ``Type?identifier=system|value`` as (type, system, value); None for any other reference.
 
-    The parameter may also end in identifier (``_has:Encounter:patient:identifier``): the identity is then that
-    of what refers to the resource.
+    The parameter may also end in identifier (``_has:Encounter:patient:identifier``): the identity is then
+    that of what refers to the resource.
     """
     type_, asked, query = reference.partition("?")
     parameter, _, value = query.partition("=")

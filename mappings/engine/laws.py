@@ -1,10 +1,10 @@
-"""The laws of a map, checked on made-up messages: what was read is written back, what was written reads the same.
+"""The laws of a map, checked on made-up messages: what was read is written back, and reads the same again.
 
     write(read(m)) == m   on the fields that pairs carry both ways, in canonical form
     read(write(r)) == r   on the elements that the map makes
 
-A made-up message draws each field from its converter's samples. Any object with the methods of ``random.Random``
-draws: the command line's from a seed, the tests' from Hypothesis, which then shrinks what fails.
+A made-up message draws each field from its converter's samples. Any object with the methods of
+``random.Random`` draws: the command line's from a seed, the tests' from Hypothesis, which shrinks what fails.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Broken:
 
 @dataclass(slots=True)
 class Fields:
-    """The source fields of a map with what draws a value for each. ``joined``: fields that are drawn together."""
+    """The source fields of a map with what draws a value for each. ``joined``: those drawn together."""
 
     samplers: dict[str, list[Sampler]] = field(default_factory=dict)
     joined: list[tuple[tuple[str, ...], Sampler]] = field(default_factory=list)
@@ -96,7 +96,7 @@ def _fitting(converter: Converter) -> Sampler:
 
 
 def some_message(map_: Map, random: Random, own: Mapping[str, Sampler] | None = None) -> Message:
-    """Make a message up. ``own``: what draws certain fields, where a format knows better than the converters."""
+    """Make a message up. ``own``: what draws certain fields, where a format knows better."""
     known = fields_of(map_)
     top = Row("", flat=map_.per == "row")
     for block in blocks(map_):

@@ -71,7 +71,7 @@ class Leftovers:
             return
         for position, value in enumerate(values):
             if isinstance(value, dict):
-                # The first stands for the block where the map expects no repetition; the others have no place.
+                # The first stands for the block where the map expects one; the others have no place.
                 self._nested(value, own if position == 0 else _NOTHING, used, path, show)
             elif value is not None and value != "":
                 self._count(show, value)

@@ -1,6 +1,6 @@
 """The words that formats, maps and the engine share: messages, issues, results, and what a map consists of.
 
-Everything here is data; ``schema`` makes Maps of YAML, ``compile`` makes functions of Maps, ``run`` runs them.
+Everything here is data; ``schema`` makes Maps of YAML, ``compile_*`` makes functions, ``run`` runs them.
 docs/mappings.md tells a map's author the same from outside.
 """
 
@@ -260,4 +260,4 @@ class Format(Protocol):
         """List the source paths that the format's definition knows for a map; None when it has none."""
 
     def check(self, message: Message) -> Iterable[Issue]:
-        """Return what breaks a rule of the format (sums that do not add up); the message is converted anyway."""
+        """Return what breaks a rule of the format (wrong sums); the message is converted anyway."""

@@ -116,7 +116,7 @@ def _named(find: Any, name: str, what: str) -> str:
 
 
 def place(tree: dict[str, Any], path: Path, value: Any) -> None:
-    """Put ``value`` into ``tree`` at ``path``, making what is not there; merges objects, replaces the rest."""
+    """Put ``value`` into ``tree`` at ``path``, making what is not there; objects are merged."""
     for step in path[:-1]:
         tree = _child(tree, step)
     last = path[-1]

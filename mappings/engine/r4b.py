@@ -55,18 +55,6 @@ def _elements(name: str) -> dict[str, tuple[bool, str | None]]:
     return found
 
 
-@cache
-def required(name: str) -> frozenset[str]:
-    """Return the elements that a FHIR type requires, primitive ones too. (Of a choice: the first kind's name.)"""
-    fields = get_fhir_model_class(name).model_fields
-    return frozenset(
-        about.alias or field
-        for field, about in fields.items()
-        if about.is_required()
-        or (isinstance(about.json_schema_extra, dict) and "element_required" in about.json_schema_extra)
-    )
-
-
 def unknown(type_: str, path: Path) -> str | None:
     """Return what is wrong with a path in a FHIR type; None when every element of it exists."""
     name: str | None = type_

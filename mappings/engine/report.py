@@ -1,4 +1,4 @@
-"""What a conversion has to say, counted and put into words: for people on standard error, for programs as JSON."""
+"""What a conversion has to say, counted and put into words: for people as lines, for programs as JSON."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """A first map of a table that nobody has mapped: written from a sample, with comments that say why.
 
-It is complete (it passes ``fhir-map check`` and converts the sample) and modest: what no guess fits is kept in
-an extension under the column's name, so that nothing is lost before a person has looked at it.
+It is complete (it passes ``fhir-map check`` and converts the sample) and modest: what no guess fits is kept
+in an extension under the column's name, so that nothing is lost before a person has looked at it.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ import re
 from collections.abc import Mapping, Sequence
 
 from mappings.engine.guess import Guess, guess, means
+
+_ONCE = ", no value comes twice"
 
 
 def scaffold(name: str, columns: Mapping[str, Sequence[str]], sampled: int) -> str:
@@ -25,7 +27,7 @@ def scaffold(name: str, columns: Mapping[str, Sequence[str]], sampled: int) -> s
         "# 'fhir-map check' on this file. docs/mappings.md explains each key.",
         f"map: {slug}",
         "format: table",
-        f"kind: {_quoted(name)}                # files of this name (without the ending) are read by this map",
+        f"kind: {_quoted(name)}                # files of this name (without ending) are read by this map",
         f"title: {{en: {_quoted(name)}}}",
         'version: "1"',
         "per: row",
@@ -53,7 +55,7 @@ def scaffold(name: str, columns: Mapping[str, Sequence[str]], sampled: int) -> s
         "  - id: patient",
         "    type: Patient             # is a row a person? Else an Encounter, an Observation …",
         "    by: update",
-        f"    identity:                 # {_plain(key.name)}: {key.why}{', no value comes twice' if key.is_unique else ''}",
+        f"    identity:                 # {_plain(key.name)}: {key.why}{_ONCE if key.is_unique else ''}",
         f"      - {{system: {slug}-number, from: {_quoted(key.name)}}}",
         "    fields:" if placed or kept else "    fields: []",
     ]
@@ -82,7 +84,7 @@ def _placed(guesses: Sequence[Guess]) -> dict[str, str]:
 
 
 def _key(guesses: Sequence[Guess]) -> Guess:
-    """Return the column that names a row: by its name and unique, else unique, else by its name, else the first."""
+    """Return the column that names a row: unique and named so, else unique, else named so, else the first."""
     ranked = sorted(
         guesses,
         key=lambda one: (

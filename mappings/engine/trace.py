@@ -90,7 +90,7 @@ def _pair(item: PairWriter, tree: Tree, name: str, values: dict[str, list[Any]])
 
 
 def _native(item: PairWriter, value: Any, values: dict[str, list[Any]]) -> Any:
-    """Return the source value: the field's only one, or of several rows the one that the element is written as."""
+    """Return the source value: the field's only one; of several rows what the element is written as."""
     found = values.get(item.pair.sources[0], [])
     if len(found) == 1 and len(item.pair.sources) == 1:
         return found[0]

@@ -96,7 +96,7 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """A variable that holds a list's items; with ``whole`` it holds one item (``fixed``: what it must say)."""
+    """A variable that holds a list's items; with ``whole`` one item (``fixed``: what it must say)."""
 
     name: str
     whole: bool = False

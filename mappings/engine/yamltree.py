@@ -37,7 +37,7 @@ class Spot:
 
     @property
     def data(self) -> Any:
-        """The value as JSON data: ``01`` stays text, ``1`` is an int, ``true`` a boolean, ``1.50`` a Decimal."""
+        """The value as JSON data: ``01`` stays text, ``1`` is an int, ``true`` a bool, ``1.50`` a Decimal."""
         if isinstance(self.value, dict):
             return {key: spot.data for key, spot in self.value.items()}
         if isinstance(self.value, list):
@@ -52,7 +52,7 @@ class Spot:
 
     @property
     def texts(self) -> Any:
-        """The value with every scalar as the text that stands there: codes are text, whatever they look like."""
+        """The value with each scalar as the text that stands there: codes are text, whatever the look."""
         if isinstance(self.value, dict):
             return {key: spot.texts for key, spot in self.value.items()}
         if isinstance(self.value, list):

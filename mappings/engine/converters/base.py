@@ -27,7 +27,7 @@ class Warned:
 class Converter:
     """Two functions and what they are about.
 
-    ``read``: native value (stripped text, never empty; a list or object where the source has one) → FHIR value;
+    ``read``: native value (stripped text, never empty; lists and objects as they are) → FHIR value;
     ValueError with a sentence when it cannot be; None when the value means "nothing"; may return Warned.
     ``write``: FHIR value → native value, in the canonical form; the same errors.
     ``sample``: a random native value in canonical form. ``many``: ``read`` takes and ``write`` gives a tuple.

@@ -11,15 +11,18 @@ from typing import Any
 
 from mappings.engine.codes import CodeTable
 from mappings.engine.converters.base import Converter, Options, Warned, as_text, chosen
+from mappings.engine.path import find, parse
 from mappings.engine.systems import common
+
+_NATIVE = parse("extension('native-code').valueString", common())
 
 
 def by_table(table: CodeTable, form: str) -> Converter:
     """Translate by ``table``; ``form``: code (what FHIR says), coding or concept (native and what FHIR says).
 
-    A Coding or CodeableConcept always keeps the native code; one that the table knows only by its prefix stands
-    in the extension native-code beside the code that is known. A code that the table does not know at all is
-    kept with a warning as a Coding; as a mere code it is an error.
+    A Coding or CodeableConcept always keeps the native code; one that the table knows only by its prefix
+    stands in the extension native-code beside the code that is known. A code that the table does not know at
+    all is kept with a warning as a Coding; as a mere code it is an error.
     """
     makers: dict[str, Callable[[CodeTable], Converter]] = {
         "code": _code,
@@ -54,41 +57,30 @@ def _code(table: CodeTable) -> Converter:
 
 def _coding(table: CodeTable) -> Converter:
     extension = common().extension("native-code")
-    # The same few codes come again and again; a Coding is made anew each time, for trees are not shared.
-    told: dict[str, tuple[str, str | None]] = {
-        native: (native, table.display.get(native)) for native in table.natives
-    }
+    system = {"system": table.system} if table.system else {}
 
+    # A Coding is made anew each time, for trees are not shared.
     def read(native: str) -> Any:
-        code, display = told.get(native) or _prefixed(native)
-        coding: dict[str, Any] = {}
-        if code != native:
-            coding["extension"] = [{"url": extension, "valueString": native}]
-        if table.system:
-            coding["system"] = table.system
-        coding["code"] = code or native
-        if display:
-            coding["display"] = display
-        if code:
-            return coding
-        coding.pop("extension")
-        return Warned(
-            coding, f"The code '{native[:20]}' is not in the table {table.name}; it is kept as it is."
-        )
-
-    def _prefixed(native: str) -> tuple[str, str | None]:
         known = table.known(native)
-        return (known, table.display.get(known)) if known is not None else ("", None)
+        if known is None:
+            sentence = f"The code '{native[:20]}' is not in the table {table.name}; it is kept as it is."
+            return Warned({**system, "code": native}, sentence)
+        coding: dict[str, Any] = {**system, "code": known}
+        if table.display.get(known):
+            coding["display"] = table.display[known]
+        if known != native:
+            coding["extension"] = [{"url": extension, "valueString": native}]
+        return coding
 
     def write(coding: Any) -> str:
         if not isinstance(coding, dict) or "code" not in coding:
             raise ValueError("A Coding with a code is expected here.")
-        for one in coding.get("extension", ()):
-            if one.get("url") == extension:
-                return str(one["valueString"])
-        if table.system and common().canonical(coding.get("system", table.system)) != table.system:
+        kept = find(coding, _NATIVE)
+        if kept is not None:
+            return as_text(kept)
+        if table.system and common().canonical(as_text(coding.get("system", table.system))) != table.system:
             raise ValueError(f"The Coding is not of the system of the table {table.name}.")
-        return str(coding["code"])
+        return as_text(coding["code"])
 
     return Converter("codes", read, write, _some(table), warns=True)
 

@@ -37,7 +37,7 @@ def cn_id(options: Options) -> Converter:
 
 
 def _holds(number: str) -> bool:
-    """Tell whether region, date and check digit hold. (``ric.validate`` says the same, several times slower.)"""
+    """Tell whether region, date and check digit hold, as ``ric.validate`` does, several times faster."""
     if len(number) != 18 or not number[:17].isdecimal() or not number.isascii():
         return False
     try:

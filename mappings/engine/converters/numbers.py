@@ -43,7 +43,7 @@ def decimal(options: Options) -> Converter:
 
 
 def scale(options: Options) -> Converter:
-    """Move the decimal point: ``{scale: {digits: 2}}`` reads 0.15 as 15, which is how a share becomes per cent."""
+    """Move the decimal point: ``{scale: {digits: 2}}`` reads 0.15 as 15, a share as per cent."""
     digits = int(chosen(options, digits=2)["digits"])
     return Converter(
         "scale",

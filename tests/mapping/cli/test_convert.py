@@ -140,7 +140,8 @@ def test_what_cannot_be_is_refused_in_a_sentence(
 @pytest.mark.parametrize(
     "given",
     [
-        ("convert", "x"), ("convert", "x", "--from", "a", "--to", "b"), ("convert", "x", "--from", "a", "--journal", "j"),
+        ("convert", "x"), ("convert", "x", "--from", "a", "--to", "b"),
+        ("convert", "x", "--from", "a", "--journal", "j"),
         words("--zone", "8"), words("--option", "x"), words("--rows", "0"), ("check",),
     ],
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""fhir-map convert --server: what is refused is described and stands alone; stopped, it goes on where it was."""
+"""fhir-map convert --server: what is refused stands alone, described; stopped, it goes on where it was."""
 
 from __future__ import annotations
 

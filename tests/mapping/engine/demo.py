@@ -1,4 +1,4 @@
-"""The worked example of docs/mappings.md, and a message that it reads: all persons and numbers are made up."""
+"""The worked example of docs/mappings.md, and a message that it reads; all of it made up."""
 
 from __future__ import annotations
 

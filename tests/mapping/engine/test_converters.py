@@ -84,12 +84,14 @@ def test_what_was_read_is_written_back(converter: Converter, seed: int) -> None:
 def test_no_text_breaks_a_converter(name: str, value: str) -> None:
     converter = make(name, OPTIONS.get(name, [{}])[0])
     given_ = (value, None, None)[: OPTIONS.get(name, [{}])[0].get("count", 2)] if converter.many else value
+    told = ""
     try:
         fhir = plain(converter.read(given_))
         if fhir is not None:
             converter.write(fhir)
     except ValueError as error:
-        assert str(error).endswith(".")
+        told = str(error)
+    assert told == "" or told.endswith(".")
 
 
 @pytest.mark.parametrize("name", CONVERTERS)
@@ -98,10 +100,12 @@ def test_no_text_breaks_a_converter(name: str, value: str) -> None:
 )
 def test_no_element_breaks_the_way_back(name: str, value: Any) -> None:
     converter = make(name, OPTIONS.get(name, [{}])[0])
+    told = ""
     try:
         converter.write(value)
     except ValueError as error:
-        assert str(error).endswith(".")
+        told = str(error)
+    assert told == "" or told.endswith(".")
 
 
 def test_every_converter_stands_on_the_page() -> None:
@@ -120,7 +124,8 @@ def test_an_option_that_a_converter_lacks_is_refused() -> None:
 @pytest.mark.parametrize(
     ("native", "fhir"),
     [
-        ("2024-03-01", "2024-03-01"), ("20240301", "2024-03-01"), ("2024/3/1", "2024-03-01"), ("2024-03", "2024-03"),
+        ("2024-03-01", "2024-03-01"), ("20240301", "2024-03-01"),
+        ("2024/3/1", "2024-03-01"), ("2024-03", "2024-03"),
         ("2024", "2024"), ("2024-03-01 00:00:00", "2024-03-01"), ("2024年3月1日", "2024-03-01"),
     ],
 )  # fmt: skip
@@ -148,8 +153,10 @@ def test_a_sentinel_means_no_date_in_every_spelling() -> None:
 @pytest.mark.parametrize(
     ("native", "fhir"),
     [
-        ("2024-03-01 08:30:00", "2024-03-01T08:30:00+08:00"), ("2024-03-01 08:30", "2024-03-01T08:30:00+08:00"),
-        ("20240301083000", "2024-03-01T08:30:00+08:00"), ("20240301083000123", "2024-03-01T08:30:00.123+08:00"),
+        ("2024-03-01 08:30:00", "2024-03-01T08:30:00+08:00"),
+        ("2024-03-01 08:30", "2024-03-01T08:30:00+08:00"),
+        ("20240301083000", "2024-03-01T08:30:00+08:00"),
+        ("20240301083000123", "2024-03-01T08:30:00.123+08:00"),
         ("2024-03-01", "2024-03-01"), ("2024-03-01T08:30:00Z", "2024-03-01T08:30:00Z"),
         ("2024-03-01T08:30:00+0900", "2024-03-01T08:30:00+09:00"),
     ],

@@ -1,4 +1,4 @@
-"""Identities: joined keys come apart again, urn:uuids are those of RFC 4122, conditional addresses are read back."""
+"""Identities: joined keys come apart, urn:uuids follow RFC 4122, conditional addresses are read back."""
 
 from __future__ import annotations
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from mappings.engine.laws import broken, fields_of, general, some_message
 from mappings.engine.model import Map
-from mappings.engine.r4b import unknown, validate, wrong_paths
 from mappings.engine.path import parse
+from mappings.engine.r4b import unknown, validate, wrong_paths
 from mappings.engine.run import read
 from mappings.engine.systems import common
 from tests.mapping.engine.demo import CONTEXT, enrolment, small
@@ -37,9 +37,10 @@ def test_both_laws_hold(name: str, random: Random) -> None:
 @pytest.mark.parametrize(
     "map_",
     [
-        pytest.param(small("{from: a, to: gender, convert: gender}, {from: a, to: id, convert: {gender: {write: word}}}"),
+        pytest.param(small("{from: a, to: gender, convert: gender}, "
+                           "{from: a, to: id, convert: {gender: {write: word}}}"),
                      id="two converters that write the same field otherwise"),
-        pytest.param(small("{from: a, to: 'name[0].text'}, {from: b, to: 'name[1].text'}"), id="a place by number"),
+        pytest.param(small("{from: a, to: 'name[0].text'}, {from: b, to: 'name[1].text'}"), id="by number"),
         pytest.param(small("{from: a, to: gender}, {from: b, to: gender}"), id="two fields of one element"),
     ],
 )  # fmt: skip

@@ -76,7 +76,8 @@ def test_what_is_dropped_is_gone_and_what_is_not_there_cannot_be_dropped() -> No
         overlaid(resource("drop: [statos]"))
 
 
-@pytest.mark.parametrize("text", ["overlay: o", "maps: {}", "overlay: o\nmaps: []", "overlay: o\nmaps: {a: {nam: x}}",
+@pytest.mark.parametrize("text", ["overlay: o", "maps: {}", "overlay: o\nmaps: []",
+                                  "overlay: o\nmaps: {a: {nam: x}}",
                                   "overlay: o\nmaps: {}\nother: 1", "- x"])  # fmt: skip
 def test_what_is_no_overlay_is_refused(text: str) -> None:
     with pytest.raises(Refused):
@@ -106,5 +107,5 @@ def test_a_format_finds_the_map_of_a_kind_and_direction(tmp_path: Path) -> None:
 
 
 def test_an_overlay_that_is_not_there_is_refused_with_those_that_are(tmp_path: Path) -> None:
-    with pytest.raises(Refused, match="no overlay 'x'.*there are: example"):
+    with pytest.raises(Refused, match=r"no overlay 'x'.*there are: example"):
         format_in(tmp_path).maps(("x",))

@@ -172,7 +172,10 @@ def test_a_pair_that_only_writes_does_not_read() -> None:
 
 
 def test_what_a_selector_says_is_there_only_with_a_value() -> None:
-    fields = "{from: a, to: 'telecom[system=phone,use=home].value'}, {from: b, to: 'telecom[system=phone,use=work].value'}"
+    fields = (
+        "{from: a, to: 'telecom[system=phone,use=home].value'}, "
+        "{from: b, to: 'telecom[system=phone,use=work].value'}"
+    )
 
     assert patient(fields, b="2")[0]["telecom"] == [{"system": "phone", "use": "work", "value": "2"}]
     assert "telecom" not in patient(fields)[0]
@@ -180,7 +183,10 @@ def test_what_a_selector_says_is_there_only_with_a_value() -> None:
 
 
 def test_a_constant_within_an_element_that_pairs_fill_is_there_only_with_a_value() -> None:
-    head = "    constants: {'contact[0].gender': male, 'communication[0].preferred': true, active: true, meta: {tag: [{code: x}]}}\n"
+    head = (
+        "    constants: {'contact[0].gender': male, 'communication[0].preferred': true, active: true, "
+        "meta: {tag: [{code: x}]}}\n"
+    )
     map_ = small("{from: a, to: 'contact[0].name.text'}", head)
 
     bare, full = (resources(read(map_, message(**tree), CONTEXT))[0] for tree in ({}, {"a": "n"}))
@@ -204,7 +210,8 @@ def test_a_selector_and_a_pair_may_fill_the_same_element() -> None:
 ROWS = """{for-each: rows, into: contact, when: {rows.kind: k}, fields: [
   {from: $row, to: extension('extra').valueInteger, convert: integer},
   {from: rows.name, to: name.text}, {from: no, to: gender},
-  {for-each: rows.phones, into: telecom, fields: [{from: rows.phones.p, to: value}, {from: rows.name, to: system}]}]}"""
+  {for-each: rows.phones, into: telecom, fields: [
+    {from: rows.phones.p, to: value}, {from: rows.name, to: system}]}]}"""
 
 
 def test_a_group_makes_an_element_of_each_row_and_of_the_rows_in_it() -> None:
@@ -224,7 +231,8 @@ def test_a_group_makes_an_element_of_each_row_and_of_the_rows_in_it() -> None:
 
 def test_envelope_and_context_are_sources_too() -> None:
     map_ = small(
-        "{from: $parameters.code, to: gender}, {from: $context.area, to: language}, {from: $context.zone, to: id}"
+        "{from: $parameters.code, to: gender}, {from: $context.area, to: language}, "
+        "{from: $context.zone, to: id}"
     )
     sent = replace(message(), parameters={"code": "c"})
 

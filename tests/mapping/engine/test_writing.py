@@ -194,7 +194,8 @@ def test_a_hostile_row_number_makes_no_rows_without_end() -> None:
     assert len(write(map_, made, CONTEXT).messages[0].tree["rows"]) == 1
 
 
-@pytest.mark.parametrize("found", [None, [], "x", {}, {"resourceType": 1}, {"resourceType": "Bundle", "entry": "x"},
+@pytest.mark.parametrize("found", [None, [], "x", {}, {"resourceType": 1},
+                                   {"resourceType": "Bundle", "entry": "x"},
                                    {"resourceType": "Bundle", "entry": [{"resource": "x"}]}])  # fmt: skip
 def test_what_is_no_bundle_is_refused(found: Any) -> None:
     with pytest.raises(Refused):
