@@ -1,4 +1,4 @@
-"""Made-up messages of the national insurance interface: random ones, and whole ones that satisfy the tables."""
+"""Made-up messages of the national insurance interface: random ones, and whole ones that have all fields."""
 
 from __future__ import annotations
 
