@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache, lru_cache
 from io import BytesIO
@@ -11,11 +12,11 @@ from typing import BinaryIO
 from mappings.engine.codes import Tables, table_of
 from mappings.engine.common import common_tables
 from mappings.engine.format import MapFormat
-from mappings.engine.model import Condition, Issue, Map, Message, Target
+from mappings.engine.model import Condition, Issue, Map, Message, Refused, Target
 from mappings.engine.yamltree import read
-from mappings.his.opening import Options, open_place
-from mappings.his.places import Stream
-from mappings.his.rows import Source, refused
+from mappings.his.opening import Options, open_database, open_place
+from mappings.his.places import File, Stream
+from mappings.his.rows import Position, Source, refused
 from mappings.his.tables import Table, schema
 from mappings.his.writing import write_text, write_workbook
 
@@ -55,16 +56,33 @@ class TableFormat(MapFormat):
         """Yield the rows of an extract; see Format.split.
 
         ``options``: where (the file's name, whose ending says what it is), table, encoding, delimiter, sheet,
-        columns (separated by commas), after (the position of an earlier run).
+        columns (separated by commas), after (the position of an earlier run). database: read that instead
+        (its URL, or the name of an environment variable that holds it), table and owner there.
         """
+        after = options.get("after")
         for table in self.sources(source, options):
-            yield from table.rows(options.get("after"))
+            if after is not None and not Position.is_of(after, table.fingerprint):
+                continue  # of several tables, those before the position have been read
+            yield from table.rows(after)
+            after = None
+        if after is not None:
+            raise refused("position", "The position belongs to another extract; start from the beginning.")
+
+    def ordered(self, files: Sequence[Path]) -> Sequence[Path]:
+        """Return files in the loading order of their tables; what is no extract of one comes last."""
+        rank = {name: at for at, name in enumerate(self.schema)}
+
+        def place(file: Path) -> tuple[int, str]:
+            try:
+                tables = open_place(File(file), self.schema)
+            except Refused:
+                return len(rank), str(file)
+            return min((rank[table.table] for table in tables), default=len(rank)), str(file)
+
+        return sorted(files, key=place)
 
     def sources(self, source: BinaryIO | bytes, options: Mapping[str, str]) -> list[Source]:
         """Return the tables of an extract in loading order; ``options`` as for ``split``."""
-        stream = BytesIO(source) if isinstance(source, bytes) else source
-        name = options.get("where") or "-.csv"
-        place = Stream(stream, name.replace("\\", "/").rpartition("/")[2])
         columns = options.get("columns")
         asked = Options(
             options.get("table"),
@@ -72,7 +90,13 @@ class TableFormat(MapFormat):
             options.get("delimiter"),
             tuple(column.strip() for column in columns.split(",")) if columns else None,
             options.get("sheet"),
+            options.get("owner"),
         )
+        if (database := options.get("database")) is not None:
+            return open_database(_address(database), self.schema, asked)
+        stream = BytesIO(source) if isinstance(source, bytes) else source
+        name = options.get("where") or "-.csv"
+        place = Stream(stream, name.replace("\\", "/").rpartition("/")[2])
         return open_place(place, self.schema, asked)
 
     def join(self, messages: Sequence[Message], options: Mapping[str, str]) -> bytes:
@@ -109,6 +133,11 @@ def holds(condition: Condition, tree: Mapping[str, str]) -> bool:
         if is_met == test.negated:
             return False
     return True
+
+
+def _address(database: str) -> str:
+    """Return a database's URL, from the environment when a name is given: every user sees arguments."""
+    return database if "://" in database else os.environ.get(database, database)
 
 
 def _codes(file: Path) -> Tables:

@@ -55,6 +55,14 @@ class Position:
             raise refused("position", "The position belongs to another extract; start from the beginning.")
         return cls(kind, fingerprint, tuple(at))
 
+    @staticmethod
+    def is_of(text: str, fingerprint: str) -> bool:
+        """Tell whether a token is one of the source with this fingerprint."""
+        try:
+            return bool(json.loads(text)[1] == fingerprint)
+        except (ValueError, TypeError, LookupError):
+            return False
+
 
 # eq=False: rows are told apart by where they stand; comparing their positions would compare whole sources.
 @dataclass(slots=True, eq=False)
@@ -82,6 +90,10 @@ class Source(Protocol):
     @property
     def table(self) -> str:
         """The table whose rows it holds."""
+
+    @property
+    def fingerprint(self) -> str:
+        """What tells this extract from another; positions carry it."""
 
     def rows(self, after: str | None = None) -> Iterator[Row | Bad]:
         """Yield the rows in order, from the beginning or after the row of a position's token.

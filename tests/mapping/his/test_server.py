@@ -2,41 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from mappings.engine.batches import Converted, convert
+from mappings.engine.batches import convert
 from mappings.engine.model import Context, Issue
 from mappings.engine.write import write
 from mappings.his.opening import open_folder
-from mappings.his.sending import position, send
-from tests.http.server import Server, load, served
+from tests.http.server import Server, served
 from tests.mapping.his.world import SCHEMAS, extract, format_of, rows_of
 
 CONTEXT = Context(source="h1", now="2024-02-01T08:00:00Z", media_type="text/csv")
 
 pytestmark = pytest.mark.xdist_group("his-server")  # one server for the file, not one per worker
 
-Post = Callable[[dict[str, Any]], str | None]
 
-
-def poster(server: Server) -> Post:
-    def post(bundle: dict[str, Any]) -> str | None:
-        response = server.post("", bundle)
-        return None if response.status_code == 200 else str(load(response)["issue"][0]["diagnostics"])
-
-    return post
-
-
-def loaded(server: Server, name: str, folder: Path, context: Context = CONTEXT) -> list[Issue]:
+def loaded(server: Server, name: str, folder: Path) -> list[Issue]:
     """Load a folder of extracts as the command line does; return what went wrong."""
     issues = []
     for source in open_folder(folder, format_of(name).schema):
-        for converted in convert(format_of(name), source.rows(), context, rows=2):
-            issues += [*converted.issues, *send(converted, poster(server), context)]
+        for converted in convert(format_of(name), source.rows(), CONTEXT, rows=2):
+            assert converted.result is not None
+            response = server.post("", converted.result.bundle)
+            assert response.status_code == 200, (converted.messages, response.text)
+            issues += converted.issues
     return issues
 
 
@@ -146,56 +138,3 @@ def test_the_same_extracts_again_change_nothing(hospital: tuple[str, Server, Pat
     before = versions()
     assert loaded(server, name, folder) == []
     assert versions() == before
-
-
-def test_a_row_that_the_server_refuses_stands_alone(tmp_path: Path) -> None:
-    rows = "".join(f"P{n:03},1,1,{n},高血压,{'P999' if n == 5 else ''}\n" for n in range(8))
-    header = "PATIENT_ID,VISIT_ID,DIAGNOSIS_TYPE,DIAGNOSIS_NO,DIAGNOSIS_DESC,TREAT_RESULT\n"
-    visits = "".join(f"P{n:03},1\n" for n in range(8) if n != 5)
-    (tmp_path / "PAT_VISIT.csv").write_text(f"PATIENT_ID,VISIT_ID\n{visits}", encoding="utf-8")
-    (tmp_path / "DIAGNOSIS.csv").write_text(header + rows, encoding="utf-8")
-    with served(tmp_path / "data") as server:
-        issues = loaded(server, "junwei", tmp_path, Context(source="h1", archive=False))
-
-        assert [issue.where for issue in issues] == ["DIAGNOSIS.csv:7"]
-        assert len(server.find("Condition?_count=100")) == 7
-
-
-def test_a_load_that_broke_off_goes_on_from_its_position(tmp_path: Path) -> None:
-    text = "PATIENT_ID,NAME\n" + "".join(f"P{n:03},病人{n}\n" for n in range(9))
-    (tmp_path / "PAT_MASTER_INDEX.csv").write_text(text, encoding="utf-8")
-    [source] = open_folder(tmp_path, format_of("junwei").schema)
-    sent: list[dict[str, Any]] = []
-    last: str | None = None
-
-    def breaking(bundle: dict[str, Any]) -> str | None:
-        if len(sent) == 2:
-            raise ConnectionError
-        sent.append(bundle)
-        return None
-
-    def run(post: Post, after: str | None) -> None:
-        nonlocal last
-        for converted in convert(format_of("junwei"), source.rows(after), CONTEXT, rows=2):
-            assert send(converted, post, CONTEXT) == []
-            last = position(converted)
-
-    with pytest.raises(ConnectionError):
-        run(breaking, None)
-    run(sent.append, last)
-
-    names = [
-        e["resource"]["name"][0]["text"]
-        for b in sent
-        for e in b["entry"]
-        if e["resource"]["resourceType"] == "Patient"
-    ]
-    assert names == [f"病人{n}" for n in range(9)]
-
-
-def test_nothing_is_sent_when_nothing_was_made() -> None:
-    def never(bundle: dict[str, Any]) -> str | None:
-        raise AssertionError(bundle)
-
-    assert send(Converted([Issue("error", "structure", "x", "y")]), never, CONTEXT) == []
-    assert position(Converted()) is None
