@@ -5,8 +5,10 @@ conformance/decisions/0014-what-a-consent-means.md says what a Consent means, do
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Final
@@ -20,11 +22,14 @@ from fhir_server.access.standing import Standing
 from fhir_server.consent.asking import Action, Asking, silence_permits
 from fhir_server.consent.groups import Consents
 from fhir_server.consent.policy import Overarching
+from fhir_server.faults import Fault, Kind
 from fhir_server.resources.types import RESOURCE_TYPES
 from fhir_server.search.parameters import SECURITY_CONTEXT
 from fhir_server.search.predicate import EVERYTHING, NOTHING, Chain, Predicate, all_of, any_of, negate
 from fhir_server.search.visibility import Visibility
 from fhir_server.store.api import Store
+
+_LOG = logging.getLogger("fhir_server.consent")
 
 _ACTIONS: Final[Mapping[Letter, tuple[Action, ...]]] = MappingProxyType(
     {
@@ -59,11 +64,15 @@ class Consenting:
         return self._consents.highest
 
     async def refresh(self) -> None:
-        """Learn the policy classes that were made since; next to nothing when there are none."""
+        """Learn the policy classes that were made since; next to nothing when there are none.
+
+        Fault UNAVAILABLE when they cannot be read: whoever consents bind is told nothing then.
+        """
         if self._store.stamps().classes > self._consents.highest:
-            rules = await self._store.policies.rules(self._consents.highest)
-            with self._lock:
-                self._consents.learn(rules)
+            with _closed_on_error():
+                rules = await self._store.policies.rules(self._consents.highest)
+                with self._lock:
+                    self._consents.learn(rules)
 
     def joined(self, decision: Decision, asking: Asking, own: Callable[[str], Predicate]) -> Decision:
         """Return the decision with what consents leave of it; ``own``: of a type, the asker's own records."""
@@ -91,8 +100,24 @@ class Consenting:
         return not self.highest and silence_permits(as_stranger, self._overarching)
 
     def _condition(self, asking: Asking, type_: str, own: Predicate) -> Predicate:
-        with self._lock:
+        with _closed_on_error(), self._lock:
             return self._consents.condition(asking, type_, own)
+
+
+@contextmanager
+def _closed_on_error() -> Iterator[None]:
+    """Turn whatever goes wrong with consents into Fault UNAVAILABLE: an error never opens a record.
+
+    Nor does it hide one, for a KeyError that passed for "not listed" would make totals and pages differ.
+    """
+    try:
+        yield
+    except Fault:
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever it is, it must not open a record
+        # The name of the error alone: its text might quote a Consent.
+        _LOG.error("Consents could not be evaluated", extra={"fields": {"error": type(error).__name__}})
+        raise Fault(Kind.UNAVAILABLE, "Patients' consents cannot be evaluated now; try again.") from None
 
 
 class _Table(Mapping[str, Predicate]):
@@ -109,6 +134,9 @@ class _Table(Mapping[str, Predicate]):
         self._own = own
 
     def __getitem__(self, type_: str) -> Predicate:
+        if type_ in policy().explicit:
+            # Who reads the audit does so by a role of its own, and the log stays whole for it.
+            return EVERYTHING
         if type_ == _BINARY:
             return self._contents()
         own = self._own(type_)
@@ -130,16 +158,17 @@ class _Table(Mapping[str, Predicate]):
 def is_asked(actor: Actor) -> bool:
     """Tell whether consents say anything to ``actor``.
 
-    Not to a patient about the own record, nor to the house's own programs that state no purpose: they carry
-    records, and look at none.
+    Not to a patient about the own record, with whosever app, nor to the house's own programs that state no
+    purpose: they carry records, and look at none. A patient's context without a user counts as the patient's.
     """
     if actor.is_development:
         return False
-    if actor.organization is not None:
+    if (actor.user or "").startswith("Patient/"):
+        # Scopes of a system reach what the client does, not what the person does.
+        return any(scope.level == "system" for scope in actor.rights.scopes)
+    if actor.organization is not None or actor.user is not None:
         return True
-    if actor.user is None:
-        return actor.patient is None and actor.purpose is not None
-    return not actor.user.startswith("Patient/")
+    return actor.patient is None and actor.purpose is not None
 
 
 def asking_of(actor: Actor, standing: Standing) -> Asking:

@@ -20,6 +20,7 @@ from fhir_server.access.policy import policy
 from fhir_server.access.rules import common, compartment, organisation
 from fhir_server.access.scopes import ANY, Letter, Level, Scope
 from fhir_server.consent.asking import Asking
+from fhir_server.consent.masks import Masks, masks_for
 from fhir_server.resources.types import RESOURCE_TYPES
 from fhir_server.search.parameters import SECURITY_CONTEXT
 from fhir_server.search.parse import Options
@@ -100,6 +101,11 @@ class Decision:
     def may_relabel(self) -> bool:
         """True for who may change security labels: by a scope of its own, whatever else is allowed."""
         return self.actor.is_development or self.actor.rights.may_relabel
+
+    @property
+    def masks(self) -> Masks | None:
+        """What the caller's purpose does not get to see of a record that it may see; None: nothing."""
+        return None if self.asking is None else masks_for(self.asking.purpose)
 
     def shows(self, type_: str) -> bool:
         """Tell whether whatever of ``type_`` the caller may update may also be read by it."""
@@ -182,10 +188,9 @@ class Grounds:
         """Tell whether it is a Consent, and the actor the patient, or staff who record what one signed."""
         if type_ != _CONSENT:
             return False
-        if self.actor.user is None or self.actor.user == f"Patient/{self.actor.patient}":
-            return True
-        kind = self.actor.user.partition("/")[0]
-        return kind == "Patient" or (kind != "RelatedPerson" and self.actor.organization is not None)
+        kind = (self.actor.user or "").partition("/")[0]
+        is_staff = kind in ("Practitioner", "PractitionerRole") and self.actor.organization is not None
+        return kind == "Patient" or is_staff
 
     def home(self) -> Predicate:
         """Return the patients about whom the actor may write at all, by any of its scopes."""

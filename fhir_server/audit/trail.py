@@ -6,7 +6,8 @@ entries of a batch run side by side, each in its own task, and each has its own 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
@@ -31,6 +32,16 @@ def begin(trail: Trail | None) -> Trail | None:
     before = _trail.get()
     _trail.set(trail)
     return before
+
+
+@contextmanager
+def unnoted() -> Iterator[None]:
+    """Note nothing within the block: for what the server looks up itself to decide, and tells nobody."""
+    before = begin(None)
+    try:
+        yield
+    finally:
+        begin(before)
 
 
 class Noted(Passing):

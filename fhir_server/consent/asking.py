@@ -75,8 +75,11 @@ class Asking:
 
 
 def silence_permits(asking: Asking, overarching: Overarching) -> bool:
-    """Tell whether a patient who has said nothing permits what is asked for."""
-    if asking.standing != "stranger":
+    """Tell whether a patient who has said nothing permits what is asked for.
+
+    Whoever may write about a patient by right may record what it finds: only a Consent forbids that.
+    """
+    if asking.action == "collect" or asking.standing != "stranger":
         return True
     if asking.custodian:
         return False

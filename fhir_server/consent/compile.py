@@ -43,17 +43,18 @@ def compile_rule(rule: Rule, asking: Asking, type_: str, overarching: Overarchin
         for system, code in policy().break_glass.proof
         for each in sensitivities_below(system, code)
     )
-    denied = any_of(_denied(each, asking, type_, _names_emergency) for each in rule.clauses)
+    denied = any_of(_denied(each, asking, type_, _names_emergency) for each in _meant(rule, asking))
     return any_of((usual, all_of((negate(Where("_security", TokenIn(sealed))), negate(denied)))))
 
 
 def _permitted(rule: Rule, asking: Asking, type_: str, overarching: Overarching) -> Predicate:
     binds = binding(asking)
-    denied = [_denied(each, asking, type_, binds) for each in rule.clauses]
-    spoken_to = any(each.permit and speaks_to(each, asking) and binds(each.terms) for each in rule.clauses)
+    clauses = _meant(rule, asking)
+    denied = [_denied(each, asking, type_, binds) for each in clauses]
+    spoken_to = any(each.permit and speaks_to(each, asking) and binds(each.terms) for each in clauses)
     if silence_permits(asking, overarching) and not spoken_to:
         return negate(any_of(denied))
-    granted = [_granted(each, asking, type_) for each in rule.clauses]
+    granted = [_granted(each, asking, type_) for each in clauses]
     if sum(each != NOTHING for each in granted) == 1:
         # A clause never denies what it grants: the usual single one need not be asked twice.
         denied = [no for no, yes in zip(denied, granted, strict=True) if yes == NOTHING]
@@ -86,6 +87,18 @@ def _names(terms: Terms, asking: Asking) -> bool:
         (not reference or reference in asking.names) and (not role or role in asking.roles)
         for reference, role in terms.actors
     )
+
+
+def _meant(rule: Rule, asking: Asking) -> list[Clause]:
+    """Return the clauses that may speak of the action: of collecting, those that name actions alone.
+
+    To record what is found must stay possible for who may not read it later: it is a duty of who treats.
+    """
+    return [each for each in rule.clauses if asking.action != "collect" or _names_an_action(each)]
+
+
+def _names_an_action(clause: Clause) -> bool:
+    return bool(clause.terms.actions) or any(_names_an_action(each) for each in clause.exceptions)
 
 
 def _names_emergency(terms: Terms) -> bool:

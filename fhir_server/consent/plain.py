@@ -107,7 +107,8 @@ class _Case:
             Ground(directive, provision)
             for directive in directives
             for provision in directive.provisions
-            if provision.permit and self._speaks(provision) and self._binds(provision)
+            if provision.permit and self._means(provision)
+            if self._speaks(provision) and self._binds(provision)
         )
         if limiting:
             return Verdict(permit=False, reason="limited", grounds=limiting)
@@ -120,6 +121,7 @@ class _Case:
             self._opinion(directive, each, binds, bound=False)
             for directive in directives
             for each in directive.provisions
+            if self._means(each)
         )
         return [each for each in found if each is not None]
 
@@ -156,6 +158,10 @@ class _Case:
                 return True
         return False
 
+    def _means(self, provision: Provision) -> bool:
+        """Tell whether a root may speak of the action: of collecting, one that names actions alone."""
+        return self.asking.action != "collect" or _names_an_action(provision)
+
     def _speaks(self, provision: Provision) -> bool:
         """Tell whether time, actor, action and purpose fit."""
         terms = provision.terms
@@ -168,6 +174,10 @@ class _Case:
         if not terms.purposes or any(each in terms.purposes for each in self.asking.purposes):
             return True
         return self.asking.is_vague and not provision.permit
+
+
+def _names_an_action(provision: Provision) -> bool:
+    return bool(provision.terms.actions) or any(_names_an_action(each) for each in provision.exceptions)
 
 
 def _names_emergency(provision: Provision) -> bool:

@@ -6,23 +6,30 @@ https://hl7.org/fhir/R4/consent.html
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from fhir_server.access.decide import Decision
 from fhir_server.config import Settings
 from fhir_server.consent.combine import Grant, slices, spoken, standing
-from fhir_server.consent.source import Directive, refusals, stored_directive
+from fhir_server.consent.provisions import OWN, Provision
+from fhir_server.consent.rule import REFUSAL, to_bytes
+from fhir_server.consent.source import Directive, directive, refusals, stored_directive
 from fhir_server.faults import Fault, Issue, Kind
 from fhir_server.resources.codec import decode
 from fhir_server.resources.reference import parse
+from fhir_server.search import subjects
+from fhir_server.search.dates import OPEN_END, OPEN_START
 from fhir_server.search.predicate import ReferenceIs, Where
 from fhir_server.search.query import Position, Query
 from fhir_server.search.visibility import Visibility
-from fhir_server.store.api import Change, Reclass, Stale, Store
-from fhir_server.store.state import State
+from fhir_server.store.api import Change, Reclass, Slice, Stale, Store
+from fhir_server.store.state import Put, State
+
+if TYPE_CHECKING:
+    from fhir_server.interactions.context import Context
 
 Tree = dict[str, Any]
 
@@ -34,6 +41,8 @@ MOST: Final = 1000
 
 _LOOK: Final = Visibility.everything("consent: a patient's Consents")
 _ATTEMPTS: Final = 8
+_CLASSED: Final = "consents-classed"
+"""Kind and key of the record that says that all patients of a store are classed."""
 
 
 def problems(settings: Settings, decision: Decision, tree: Tree) -> list[Issue]:
@@ -51,6 +60,50 @@ def problems(settings: Settings, decision: Decision, tree: Tree) -> list[Issue]:
         words = "Who records a patient's Consent says with whom it was verified."
         issues.append(Issue("error", "required", words, ("Consent.verification",)))
     return issues
+
+
+async def strangers(context: Context, tree: Tree) -> list[Issue]:
+    """Return an issue for each record that a Consent's ``data`` names and that is not about its patient.
+
+    What is unknown, and another patient's, are told apart by nothing. A Consent that promises nothing, since
+    its status is not active, may name what it likes.
+    """
+    settings = context.settings
+    read = directive(tree, settings.zone, settings.base_url)
+    if read is None or not read.provisions:
+        return []
+    patient = read.patient.partition("/")[2]
+    named = dict.fromkeys(each for one in read.provisions for each in _named(one))
+    found = {reference: await _patients(context, reference) for reference in named}
+    words = "A Consent speaks of its own patient's records alone; {} is none of them."
+    return [
+        Issue("error", "not-found", words.format(reference), ("Consent.provision.data.reference",))
+        for reference, patients in found.items()
+        if patient not in patients
+    ]
+
+
+def _named(provision: Provision) -> Iterator[str]:
+    """Yield the records that may be about a patient and that a provision or an exception of it names."""
+    for meaning, reference in provision.terms.data:
+        type_ = reference.partition("/")[0]
+        may_be = type_ == "Patient" or bool(subjects.parameters(type_))
+        if meaning != "authoredby" and reference != OWN and may_be:
+            yield reference
+    for each in provision.exceptions:
+        yield from _named(each)
+
+
+async def _patients(context: Context, reference: str) -> Sequence[str]:
+    """Return whom a record is about, as the commit leaves it; () when it is unknown."""
+    type_, _, id_ = reference.partition("/")
+    tree = context.together.get(reference)
+    if tree is None:
+        stored = await context.services.store.read(_LOOK, type_, id_)
+        if stored is None or stored.deleted:
+            return ()
+        tree = decode(stored.body)
+    return context.services.extractor.extract({**tree, "id": id_}).patients
 
 
 def kept() -> Fault:
@@ -88,14 +141,29 @@ async def reclass(store: Store, state: State, settings: Settings, patient: str) 
 
 
 async def class_all(store: Store, state: State, settings: Settings) -> None:
-    """Class every patient who has Consents, once, in a store that was written before there were classes."""
-    if store.stamps().classes:
+    """Class every patient who has Consents, once, in a store that was written before there were classes.
+
+    Whoever opens such a store waits until all of them are classed: a patient without a class counts as one
+    who has said nothing. What stopped half-way is begun again, by each process that opens the store.
+    """
+    if await state.holds(_CLASSED, _CLASSED):
         return
     patients: dict[str, None] = {}
     async for stored in store.scan(_LOOK, CONSENT):
         patients[_patient(decode(stored.body), settings.base_url)] = None
     for patient in filter(None, patients):
-        await reclass(store, state, settings, patient)
+        (known,) = await store.policies.standing([patient])
+        if known.version:
+            continue
+        try:
+            await reclass(store, state, settings, patient)
+        except Fault as fault:
+            if fault.kind is not Kind.UNPROCESSABLE:
+                raise
+            # Consents that cannot be combined any more refuse everything, as one that cannot be read does.
+            refused = Slice(OPEN_START, OPEN_END, to_bytes(REFUSAL))
+            await store.commit((), (), [Reclass(patient, 0, (refused,))])
+    await state.apply([Put(_CLASSED, _CLASSED, b"", None)])
 
 
 async def _reclass(
@@ -104,7 +172,13 @@ async def _reclass(
     """Combine a patient's Consents as the commit leaves them. Stale tells if they change meanwhile."""
     (known,) = await store.policies.standing([patient])
     trees = await _stored(store, patient)
-    trees.update((id_, tree) for id_, tree in written.items())
+    if len(trees) >= MOST and any(tree and id_ not in trees for id_, tree in written.items()):
+        raise Fault(
+            Kind.UNPROCESSABLE,
+            f"A patient has at most {MOST} Consents; change one of them instead of filing another.",
+            CONSENT,
+        )
+    trees.update(written)
     directives = [
         found
         for tree in trees.values()
@@ -134,12 +208,6 @@ async def _stored(store: Store, patient: str) -> dict[str, Tree | None]:
         found.update((stored.id, decode(stored.body)) for stored in page.matches)
         if page.next is None:
             return found
-        if len(found) >= MOST:
-            raise Fault(
-                Kind.UNPROCESSABLE,
-                f"A patient has at most {MOST} Consents; change one of them instead of filing another.",
-                CONSENT,
-            )
         after = page.next
 
 

@@ -27,7 +27,7 @@ _SECRET_METHODS: Final = frozenset({"client_secret_basic", "client_secret_post"}
 _MOST_URIS: Final = 20
 
 _fits_id = re.compile(r"[A-Za-z0-9._~\-]{1,128}").fullmatch
-_fits_purpose = re.compile(r"[A-Z][A-Z0-9\-]{1,31}").fullmatch
+_fits_purpose = re.compile(r"[A-Za-z][A-Za-z0-9\-]{1,31}").fullmatch
 _fits_organization = re.compile(r"Organization/[A-Za-z0-9\-.]{1,64}").fullmatch
 _is_private_scheme = re.compile(r"[a-z][a-z0-9+\-]*(\.[a-z0-9+\-]+)+").fullmatch
 
@@ -97,7 +97,7 @@ def checked(client: Client) -> Client:
     _demand(not rights.unknown, "A scope is unknown or malformed: patient/Observation.rs, launch/patient …")
     _demand(
         all(_fits_purpose(purpose) for purpose in client.purposes),
-        "A purpose of use is a code of v3-PurposeOfUse such as TREAT.",
+        "A purpose of use is a code of v3-ActReason such as TREAT, or cross-border.",
     )
     _demand(
         not client.organization or _fits_organization(client.organization),

@@ -176,7 +176,7 @@ def askings(draw: st.DrawFn) -> Asking:
         purpose=draw(
             st.sampled_from((None, "TREAT", "ETREAT", "BTG", "HRESCH", "CLINTRCH", "HPAYMT", "FAMRQT", "ODD"))
         ),
-        action=draw(st.sampled_from(("access", "access", "correct", "disclose"))),
+        action=draw(st.sampled_from(("access", "access", "correct", "disclose", "collect"))),
         lifts=draw(st.booleans()),
     )
 
