@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+from random import Random
 from typing import Any
 
 import pytest
 
-from fhir_server.search.predicate import EVERYTHING, Chain, Has, TokenIs, Where
+from fhir_server.search.predicate import (
+    EVERYTHING,
+    NOTHING,
+    All,
+    AnyOf,
+    Chain,
+    Has,
+    IdIn,
+    Not,
+    ReferenceIs,
+    TokenIs,
+    Where,
+)
 from fhir_server.search.visibility import Visibility
-from fhir_server.store.api import HistoryQuery
+from fhir_server.store.api import Change, HistoryQuery
+from fhir_server.store.sqlite.records import Opener
 from tests.contract.store_world import ALL, change, put
 
 OPEN = Where("label", TokenIs("s", "open"))
@@ -100,6 +114,99 @@ async def test_judges_what_an_old_version_is_linked_to_as_it_is_now(store: Any) 
     assert await versions(through, "Observation", "o") == [2]
     await put(store, change("Patient", "q", 2, "DELETE"))
     assert await versions(through, "Observation", "o") == []
+
+
+PREDICATES = [
+    OPEN,
+    Not(OPEN),
+    AnyOf((OPEN, Where("subject", ReferenceIs(("Patient/1", "Patient/2"))))),
+    Where("subject", ReferenceIs(("Patient/1",))),
+    Chain("subject", "Patient", OPEN),
+    Has("Observation", "subject", OPEN),
+    All((OPEN, Not(Where("subject", ReferenceIs(("Patient/0",)))))),
+    IdIn(("1", "3")),
+    EVERYTHING,
+    NOTHING,
+]
+
+
+def some_versions(seed: int) -> list[Change]:
+    """Return versions of a few patients and observations, with gaps, deletions and things brought back."""
+    random = Random(seed)
+    made: list[Change] = []
+    versions: dict[tuple[str, str], int] = {}
+    for moment in range(60):
+        type_, id_ = random.choice(("Patient", "Observation")), str(random.randrange(5))
+        version = versions.get((type_, id_), 0) + 1
+        is_gone = bool(made) and any(
+            (each.type, each.id, each.version) == (type_, id_, version - 1) and each.method == "DELETE"
+            for each in made
+        )
+        versions[type_, id_] = version
+        if version > 1 and not is_gone and random.random() < 0.2:
+            made.append(change(type_, id_, version, "DELETE", updated=moment))
+            continue
+        tokens = [["label", "s", "open"]] if random.random() < 0.5 else []
+        references = [["subject", f"Patient/{random.randrange(5)}"]] if type_ == "Observation" else []
+        made.append(change(type_, id_, version, updated=moment, tokens=tokens, references=references))
+    return made
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_a_limited_history_is_that_of_all_its_resources_together(store: Any, seed: int) -> None:
+    """What the index decides and what is judged together is what each resource says alone."""
+    random = Random(seed)
+    for each in some_versions(seed):
+        await put(store, each)
+    for _ in range(25):
+        limits = {"Patient": random.choice(PREDICATES), "Observation": random.choice(PREDICATES)}
+        visibility = Visibility("test", limits)
+        times: dict[str, Any] = random.choice(
+            ({}, {"since": random.randrange(60)}, {"at": (random.randrange(60), 59)}, {"at": (10, 20)})
+        )
+        type_ = random.choice((None, "Patient", "Observation"))
+        alone = [
+            (version.updated, version.type, version.id, version.version)
+            for name in ("Patient", "Observation")
+            if type_ in (None, name)
+            for id_ in range(5)
+            for version in (
+                await store.history(visibility, HistoryQuery(name, str(id_), count=100, **times))
+            ).versions
+        ]
+        together = await store.history(visibility, HistoryQuery(type_, count=100, **times))
+        told = [(each.updated, each.type, each.id, each.version) for each in together.versions]
+
+        assert told == sorted(alone, reverse=True), (limits, times, type_)
+        assert together.total == len(alone)
+        walked = await walk(store, visibility, type=type_, **times)
+        assert walked == [f"{id_}{version}" for _, _, id_, version in told]
+
+
+async def test_a_limited_history_opens_nothing_that_was_never_changed_and_is_not_shown(
+    store: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Thousands of other people's records cost a narrow right nothing but the index."""
+    await put(
+        store,
+        *(
+            change("Observation", str(n), updated=n, references=[["subject", f"Patient/{n % 100}"]])
+            for n in range(1000)
+        ),
+    )
+    opened: list[int] = []
+    stored = Opener.stored
+
+    def counted(self: Opener, connection: Any, row: Any) -> Any:
+        opened.append(row[0])
+        return stored(self, connection, row)
+
+    monkeypatch.setattr(Opener, "stored", counted)
+    mine = Visibility("test", {"Observation": Where("subject", ReferenceIs(("Patient/7",)))})
+    page = await store.history(mine, HistoryQuery("Observation", count=3))
+
+    assert ([each.id for each in page.versions], page.total) == (["907", "807", "707"], 10)
+    assert len(opened) == 3
 
 
 async def test_a_page_of_none_still_counts(told: Any) -> None:

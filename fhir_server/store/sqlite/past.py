@@ -7,17 +7,19 @@
 from __future__ import annotations
 
 import sqlite3
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
 from fhir_server.search.match import ClassOf, Referrers, Resolve
-from fhir_server.search.predicate import Everything, Nothing, Predicate
+from fhir_server.search.predicate import EVERYTHING, Everything, Nothing, Predicate
 from fhir_server.search.values import Values
 from fhir_server.search.visibility import Visibility
 from fhir_server.store.api import HistoryPage, HistoryQuery, Stored
 from fhir_server.store.sqlite.batch import Tools
 from fhir_server.store.sqlite.classes import class_of
+from fhir_server.store.sqlite.compile import Compiler
 from fhir_server.store.sqlite.fragment import Sql
 from fhir_server.store.sqlite.functions import judge_of
 from fhir_server.store.sqlite.names import Lookup, Names
@@ -33,6 +35,8 @@ It is given what the body leads to, what leads to it, and which policy classes p
 
 _REFERRERS: Final = "SELECT DISTINCT sk FROM ref WHERE p=? AND k=?"
 _ALL: Final = (0, 2**62)
+_BATCH: Final = 256
+"""Versions that are fetched at once."""
 _ONE_VERSION: Final = "SELECT v.rk FROM ids i CROSS JOIN history v ON v.sk=i.sk AND v.ver=? WHERE i.h=?"
 _ONLY_VERSION: Final = "SELECT h.rk FROM ids i CROSS JOIN head h ON h.sk=i.sk AND h.ver=? WHERE i.h=?"
 
@@ -124,7 +128,7 @@ class Past:
             return HistoryPage([], 0, None)
         if visibility.is_everything:
             return self._whole(session, query, scope)
-        return self._filtered(session, visibility, query, scope)
+        return self._filtered(session, visibility, query, scope, is_one=digest is not None)
 
     def _scope(
         self, connection: sqlite3.Connection, query: HistoryQuery, digest: int | None
@@ -164,28 +168,78 @@ class Past:
         return HistoryPage(list(self._open(connection, shown)), total, shown[-1] if more else None)
 
     def _filtered(
-        self, session: Session, visibility: Visibility, query: HistoryQuery, scope: tuple[int, int]
+        self,
+        session: Session,
+        visibility: Visibility,
+        query: HistoryQuery,
+        scope: tuple[int, int],
+        *,
+        is_one: bool,
     ) -> HistoryPage:
+        """Return a page of what may be seen; ``is_one``: the scope is one resource, all of it judged."""
         connection = session.connection
-        listed = _listed(query, scope)
-        statement = f"SELECT rk FROM ({listed.text}) ORDER BY rk DESC"
-        shown: list[Stored] = []
-        total, last, more = 0, 0, False
-        for (rk,) in connection.execute(statement, listed.args).fetchall():
-            session.check()
-            row = connection.execute(BY_VERSION, (json_array([rk]),)).fetchone()
-            stored = self.opener.stored(connection, row)
-            if not self.visible(connection, visibility, row[1], stored):
-                continue
-            total += 1
-            if query.before is not None and rk >= query.before:
-                continue
-            if len(shown) < query.count:
-                shown.append(stored)
-                last = rk
-            else:
-                more = True
-        return HistoryPage(shown, total, last if more and shown else None)
+        found: list[int] = []
+        if is_one:
+            found = list(self._judged(session, visibility, _listed(query, scope)))
+        else:
+            for type_, span in self._types(connection, query):
+                session.check()
+                found += self._of_type(session, visibility, query, type_, span)
+        found.sort(reverse=True)
+        begin = 0 if query.before is None else bisect_left(found, -query.before + 1, key=lambda rk: -rk)
+        shown = found[begin : begin + query.count]
+        more = bool(shown) and len(found) > begin + query.count
+        return HistoryPage(list(self._open(connection, shown)), len(found), shown[-1] if more else None)
+
+    def _types(
+        self, connection: sqlite3.Connection, query: HistoryQuery
+    ) -> Iterator[tuple[str, tuple[int, int]]]:
+        """Yield the types that the query is about and that the store holds, each with its range of ``sk``."""
+        known = connection.execute("SELECT name, t FROM type ORDER BY t").fetchall()
+        for name, number in known:
+            if query.type in (None, name):
+                yield name, type_range(number)
+
+    def _of_type(
+        self,
+        session: Session,
+        visibility: Visibility,
+        query: HistoryQuery,
+        type_: str,
+        scope: tuple[int, int],
+    ) -> Iterator[int]:
+        """Yield the versions of one type that may be seen.
+
+        What is current the index knows: its content is what the index holds, and its links are those of now.
+        Nothing is opened for that, and nothing is looked at that the index does not lead to. Earlier versions
+        and deletions may have said something else; each is opened and judged.
+        """
+        connection, predicate = session.connection, visibility.of(type_)
+        if isinstance(predicate, Nothing):
+            return
+        if isinstance(predicate, Everything):
+            listed = _listed(query, scope)
+            yield from (row[0] for row in connection.execute(listed.text, listed.args))
+            return
+        compiler = Compiler(connection, self.names, self.tools.blind)
+        rows = compiler.rows(type_, visibility.restrict(type_, EVERYTHING))
+        times = _times_of_current(query)
+        statement = f"SELECT h.rk FROM head h WHERE h.sk IN ({rows.text}) AND h.state=0{times.text}"
+        yield from (row[0] for row in connection.execute(statement, rows.args + times.args))
+        yield from self._judged(session, visibility, _earlier(query, scope))
+
+    def _judged(self, session: Session, visibility: Visibility, listed: Sql) -> Iterator[int]:
+        """Open the versions that ``listed`` selects; yield those that may be seen. Raises Late."""
+        connection = session.connection
+        numbers = [row[0] for row in connection.execute(listed.text, listed.args)]
+        for begin in range(0, len(numbers), _BATCH):
+            chosen = numbers[begin : begin + _BATCH]
+            rows = connection.execute(BY_VERSION, (json_array(chosen),)).fetchall()
+            for rk, row in zip(chosen, rows, strict=True):
+                session.check()
+                stored = self.opener.stored(connection, row)
+                if self.visible(connection, visibility, row[1], stored):
+                    yield rk
 
     def _open(self, connection: sqlite3.Connection, versions: Iterable[int]) -> Iterator[Stored]:
         for row in connection.execute(BY_VERSION, (json_array(versions),)).fetchall():
@@ -194,7 +248,28 @@ class Past:
 
 def _listed(query: HistoryQuery, scope: tuple[int, int]) -> Sql:
     """Return the SELECT of ``rk`` of all versions in scope that the query's times allow."""
-    allowed, times = "1", []
+    allowed = _times(query)
+    # The first version of a resource enters history together with its second.
+    text = (
+        f"SELECT v.rk FROM head v WHERE v.sk>=? AND v.sk<? AND v.ver=1{allowed.text}"
+        f" UNION ALL SELECT v.rk FROM history v WHERE v.sk>=? AND v.sk<?{allowed.text}"
+    )
+    return Sql(text, (*scope, *allowed.args, *scope, *allowed.args))
+
+
+def _earlier(query: HistoryQuery, scope: tuple[int, int]) -> Sql:
+    """Return the SELECT of ``rk`` of the versions in scope that are not current, or are deletions."""
+    allowed = _times(query)
+    text = (
+        "SELECT v.rk FROM history v CROSS JOIN head h ON h.sk=v.sk"
+        f" WHERE v.sk>=? AND v.sk<? AND (v.ver<h.ver OR h.state<>0){allowed.text}"
+    )
+    return Sql(text, (*scope, *allowed.args))
+
+
+def _times(query: HistoryQuery) -> Sql:
+    """Return the condition that the query's times put on a version ``v``."""
+    allowed, times = "", []
     if query.since is not None:
         allowed += " AND v.upd>=?"
         times.append(query.since)
@@ -205,9 +280,16 @@ def _listed(query: HistoryQuery, scope: tuple[int, int]) -> Sql:
             " (SELECT 1 FROM history n WHERE n.sk=v.sk AND n.ver=v.ver+1 AND n.upd<=?)"
         )
         times += [hi, lo]
-    # The first version of a resource enters history together with its second.
-    text = (
-        f"SELECT v.rk FROM head v WHERE v.sk>=? AND v.sk<? AND v.ver=1 AND {allowed}"
-        f" UNION ALL SELECT v.rk FROM history v WHERE v.sk>=? AND v.sk<? AND {allowed}"
-    )
-    return Sql(text, (*scope, *times, *scope, *times))
+    return Sql(allowed, tuple(times))
+
+
+def _times_of_current(query: HistoryQuery) -> Sql:
+    """Return the same of the current version ``h``, after which there is none."""
+    allowed, times = "", []
+    if query.since is not None:
+        allowed += " AND h.upd>=?"
+        times.append(query.since)
+    if query.at is not None:
+        allowed += " AND h.upd<=?"
+        times.append(query.at[1])
+    return Sql(allowed, tuple(times))
