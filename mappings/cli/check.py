@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from random import Random
 from typing import Annotated
@@ -46,7 +46,8 @@ def check(
             for issue in map_.issues:
                 err.print(f"{issue.where}: {issue.sentence}", markup=False, highlight=False, soft_wrap=True)
             continue
-        found = list(dict.fromkeys(_problems(map_, examples, seed)))
+        needed = _needed(map_, format_, maps)
+        found = list(dict.fromkeys(_problems(map_, examples, seed, needed)))
         failed = failed or bool(found)
         for sentence in found:
             err.print(
@@ -83,7 +84,14 @@ def _tables(file: Path) -> Tables | None:
     return None if name == "table" else format_of(str(name), None).tables
 
 
-def _problems(map_: Map, examples: int, seed: int) -> Iterator[str]:
+def _needed(map_: Map, format_: str, maps: Path | None) -> Collection[str]:
+    try:
+        return format_of(format_ or map_.format, maps).needed(map_)
+    except Refused:
+        return ()
+
+
+def _problems(map_: Map, examples: int, seed: int, needed: Collection[str]) -> Iterator[str]:
     # FHIR's types take half a second to import, which no other command needs.
     from mappings.engine.r4b import validate, wrong_paths  # noqa: PLC0415 - see above
 
@@ -91,7 +99,7 @@ def _problems(map_: Map, examples: int, seed: int) -> Iterator[str]:
         yield f"{at}: {sentence}"
     random = Random(seed)  # noqa: S311 - made-up messages, no secrets
     for _ in range(examples):
-        message = some_message(map_, random)
+        message = some_message(map_, random, needed=needed)
         for each in broken(map_, message):
             yield str(each)
         for entry in read(map_, message, _CONTEXT).bundle["entry"]:

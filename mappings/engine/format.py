@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO
@@ -60,6 +60,10 @@ class MapFormat:
     def fields(self, map_: Map) -> Sequence[str] | None:  # noqa: ARG002 - for subclasses that know
         """List the source paths that the format's definition knows for a map; None when it has none."""
         return None
+
+    def needed(self, map_: Map) -> Collection[str]:  # noqa: ARG002 - for subclasses that know
+        """Return the source fields that the format's definition requires."""
+        return ()
 
     def check(self, message: Message) -> Iterable[Issue]:  # noqa: ARG002 - for subclasses that have rules
         """Return what breaks a rule of the format (wrong sums); the message is converted anyway."""

@@ -9,7 +9,7 @@ A made-up message draws each field from its converter's samples. Any object with
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any
@@ -95,9 +95,15 @@ def _fitting(converter: Converter) -> Sampler:
     return converter.sample
 
 
-def some_message(map_: Map, random: Random, own: Mapping[str, Sampler] | None = None) -> Message:
-    """Make a message up. ``own``: what draws certain fields, where a format knows better."""
+def some_message(
+    map_: Map, random: Random, own: Mapping[str, Sampler] | None = None, needed: Collection[str] = ()
+) -> Message:
+    """Make a message up; any field but those that name resources, and those ``needed``, may lack.
+
+    ``own``: what draws certain fields, where a format knows better.
+    """
     known = fields_of(map_)
+    known.named |= known.samplers.keys() & set(needed)
     top = Row("", flat=map_.per == "row")
     for block in blocks(map_):
         for parent in [row for row in _walk(top) if row.block == _outer(block, map_)]:

@@ -6,7 +6,7 @@ docs/mappings.md tells a map's author the same from outside.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Protocol
 
@@ -258,6 +258,9 @@ class Format(Protocol):
 
     def fields(self, map_: Map) -> Sequence[str] | None:
         """List the source paths that the format's definition knows for a map; None when it has none."""
+
+    def needed(self, map_: Map) -> Collection[str]:
+        """Return the source fields that the format's definition requires: made-up messages have them."""
 
     def check(self, message: Message) -> Iterable[Issue]:
         """Return what breaks a rule of the format (wrong sums); the message is converted anyway."""

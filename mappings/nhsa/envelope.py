@@ -41,6 +41,11 @@ _KIND_IN_NAME = re.compile(r"(?<![0-9A-Za-z])([0-9]{4}[A-Z]?)(?![0-9A-Za-z])")
 ENCODER = msgspec.json.Encoder(decimal_format="number")
 
 
+def required(direction: str) -> frozenset[str]:
+    """Return the members that an envelope must have; a file or a table has no envelope."""
+    return _REQUIRED.get(direction, frozenset())
+
+
 def is_empty(value: Any) -> bool:
     """Say whether a member has no value: null or ""."""
     return value is None or value == ""

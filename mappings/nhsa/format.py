@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -13,7 +13,7 @@ from mappings.engine.model import Issue, Map, Message, Refused
 from mappings.engine.yamltree import Spot, read
 from mappings.nhsa import codec, files, invariants
 from mappings.nhsa.codes import tables
-from mappings.nhsa.envelope import kind_in_name
+from mappings.nhsa.envelope import kind_in_name, required
 from mappings.nhsa.fields import number_of, transaction
 from mappings.nhsa.parse import MAX_BYTES
 from mappings.nhsa.style import Style, style_of
@@ -73,6 +73,17 @@ class NhsaFormat(MapFormat):
             for name, field in block.fields.items()
             if field.type != "block"
         ]
+
+    def needed(self, map_: Map) -> Collection[str]:
+        """Return the fields that the field table requires, and the envelope's."""
+        described = transaction(map_.kind)
+        own = {
+            f"{block.dotted}.{name}" if block.path else name
+            for block in (described.side(map_.direction) if described is not None else ())
+            for name, field in block.fields.items()
+            if field.required
+        }
+        return own | {f"$parameters.{name}" for name in ("infno", *required(map_.direction))}
 
     def check(self, message: Message) -> Iterable[Issue]:
         """Return the sums of a message that do not hold."""
