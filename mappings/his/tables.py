@@ -105,6 +105,6 @@ def recognise(tables: Mapping[str, Table], file: str, header: Iterable[str]) -> 
         return named[0]
     names = {name.strip().strip('"').strip().upper() for name in header} - {""}
     ranked = sorted(((len(names & table.names), name) for name, table in tables.items()), reverse=True)
-    if not names or 2 * ranked[0][0] < len(names) or ranked[0][0] == ranked[1][0]:
+    if not names or 2 * ranked[0][0] < len(names) or [count for count, _ in ranked[:2]] == [ranked[0][0]] * 2:
         return None
     return tables[ranked[0][1]]

@@ -129,3 +129,6 @@ def test_a_header_of_two_tables_alike_is_not_guessed() -> None:
     assert recognise(tables, "x.csv", ["PATIENT_ID", "VISIT_ID"]) is None
     assert recognise(tables, "x.csv", []) is None
     assert recognise(tables, "x.csv", ["foo", "bar", "DEPT_CODE"]) is None
+    alone = {"DEPT_DICT": tables["DEPT_DICT"]}
+    assert recognise(alone, "x.csv", ["DEPT_CODE", "DEPT_NAME"]) is alone["DEPT_DICT"]
+    assert recognise(alone, "x.csv", ["PATIENT_ID"]) is None
