@@ -89,8 +89,7 @@ class Consenting:
                 continue
             actions = _ACTIONS[letter]
             if actions not in tables:
-                askings = [replace(asking, action=action) for action in actions]
-                tables[actions] = _Table(self._condition, askings, own)
+                tables[actions] = _Table(self._condition, askings(asking, letter), own)
             seen[letter] = replace(visibility, consents=tables[actions])
         return replace(decision, asking=asking, seen=MappingProxyType(seen))
 
@@ -181,6 +180,11 @@ def asking_of(actor: Actor, standing: Standing) -> Asking:
         others=frozenset(standing.others),
         purpose=actor.purpose,
     )
+
+
+def askings(asking: Asking, letter: Letter) -> list[Asking]:
+    """Return ``asking`` with each action that a letter of ``cruds`` is to a Consent."""
+    return [replace(asking, action=action) for action in _ACTIONS[letter]]
 
 
 def own_records(actor: Actor) -> Callable[[str], Predicate]:

@@ -50,6 +50,9 @@ class Entry(msgspec.Struct, array_like=True, frozen=True):
     ``text``: why it was refused; ``reason``: what the decision rests on (agreements, consents), each a text.
     ``created``: an update or patch that made the resource. A security event has one of its codes for an
     ``interaction``, a ``target`` ("client ID", "account NAME" …) and ``details`` (name and value).
+    ``consents``: of each of ``patients``, in order, references to the Consents that decided; () stands for
+    none at all. ``policy``: what decided where no Consent did: one of "treatment", "permit", "deny" (the
+    overarching policy), "own", "house", "internal" (consent was not asked); "": nothing was decided.
     """
 
     at: int
@@ -71,6 +74,8 @@ class Entry(msgspec.Struct, array_like=True, frozen=True):
     meaning: str = ""
     target: str = ""
     details: tuple[tuple[str, str], ...] = ()
+    consents: tuple[tuple[str, ...], ...] = ()
+    policy: str = ""
 
 
 _encoder = msgspec.msgpack.Encoder()

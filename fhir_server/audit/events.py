@@ -26,6 +26,7 @@ from fhir_server.audit.coding import (
 from fhir_server.audit.entry import SUCCESS, Entry, Item
 from fhir_server.audit.security import EVENTS, security_event
 from fhir_server.clock import instant
+from fhir_server.consent.policy import purpose_system
 
 _PROFILES: Final = "https://profiles.ihe.net/ITI/BALP/StructureDefinition/IHE.BasicAudit."
 _PARTICIPATION: Final = "http://terminology.hl7.org/CodeSystem/v3-ParticipationType"
@@ -38,6 +39,15 @@ CUSTODIAN: Final = (
     "custodian",
     "Custodian",
 )
+
+_SILENT: Final = "Consent: none of the patient's speaks of this; the overarching policy decides: "
+_POLICIES: Final = {
+    **{name: _SILENT + name for name in ("treatment", "permit", "deny")},
+    "own": "Consent: not asked, the patient's own access",
+    "house": "Consent: not asked, a client of the house itself that stated no purpose of use",
+    "internal": "Consent: not asked, the server's own or a developer's use",
+}
+"""What decided where no Consent did, by :attr:`Entry.policy`."""
 
 _ACTIONS: Final = {
     "create": "C",
@@ -63,8 +73,9 @@ def audit_events(entry: Entry, origin: Origin) -> Iterator[Tree]:
     if entry.interaction in EVENTS:
         yield security_event(entry, origin)
         return
-    for patient in entry.patients or ("",):
-        yield _event(entry, patient, origin)
+    for at, patient in enumerate(entry.patients or ("",)):
+        consents = entry.consents[at] if at < len(entry.consents) else ()
+        yield _event(entry, patient, consents, origin)
 
 
 def action_of(entry: Entry) -> str:
@@ -72,7 +83,7 @@ def action_of(entry: Entry) -> str:
     return "C" if entry.created else _ACTIONS.get(entry.interaction, "E")
 
 
-def _event(entry: Entry, patient: str, origin: Origin) -> Tree:
+def _event(entry: Entry, patient: str, consents: tuple[str, ...], origin: Origin) -> Tree:
     action = action_of(entry)
     tree: Tree = {"resourceType": "AuditEvent"}
     if profile := _profile(entry, patient, action):
@@ -95,7 +106,7 @@ def _event(entry: Entry, patient: str, origin: Origin) -> Tree:
         tree["purposeOfEvent"] = [_purpose(entry.agent.purpose)]
     tree["agent"] = _agents(entry, action, origin)
     tree["source"] = {"observer": {"display": origin.name}}
-    tree["entity"] = list(_entities(entry, patient, action))
+    tree["entity"] = list(_entities(entry, patient, consents, action))
     return tree
 
 
@@ -168,7 +179,7 @@ def _organization(reference: str) -> Tree:
     return {"type": responsible, "who": {"reference": reference}, "requestor": False}
 
 
-def _entities(entry: Entry, patient: str, action: str) -> Iterator[Tree]:
+def _entities(entry: Entry, patient: str, consents: tuple[str, ...], action: str) -> Iterator[Tree]:
     if entry.request:
         yield {
             "what": {"identifier": {"value": entry.request}},
@@ -191,11 +202,15 @@ def _entities(entry: Entry, patient: str, action: str) -> Iterator[Tree]:
             "type": {"system": ENTITIES, "code": "1", "display": "Person"},
             "role": _role("1", "Patient"),
         }
-    if entry.reason:
+    for reference in consents:
+        yield {"what": {"reference": reference}, "type": _object(), "role": _role("13", "Security Resource")}
+    policy = _POLICIES.get(entry.policy, "") if patient and not consents else ""
+    reasons = (*entry.reason, *filter(None, (policy,)))
+    if reasons:
         yield {
             "type": {"system": ENTITIES, "code": "4", "display": "Other"},
             "role": _role("13", "Security Resource"),
-            "detail": [{"type": REASONS, "valueString": reason} for reason in entry.reason],
+            "detail": [{"type": REASONS, "valueString": reason} for reason in reasons],
         }
 
 
@@ -229,4 +244,4 @@ def _role(code: str, display: str) -> Tree:
 
 
 def _purpose(code: str) -> Tree:
-    return {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v3-ActReason", "code": code}]}
+    return {"coding": [{"system": purpose_system(code), "code": code}]}

@@ -18,6 +18,7 @@ Overarching = Literal["treatment", "permit", "deny"]
 
 CONFIDENTIALITY: Final = "http://terminology.hl7.org/CodeSystem/v3-Confidentiality"
 ACT_CODE: Final = "http://terminology.hl7.org/CodeSystem/v3-ActCode"
+ACT_REASON: Final = "http://terminology.hl7.org/CodeSystem/v3-ActReason"
 DATA_LEVEL: Final = "urn:fhir-server:data-level"
 """The five data levels of GB/T 39725."""
 
@@ -97,6 +98,13 @@ def purposes_above(code: str) -> frozenset[str]:
     """Return a purpose and all that include it; nothing for one that no system here knows."""
     known = {name: above for codes in policy().purposes.values() for name, above in codes.items()}
     return _above(code, known)
+
+
+@cache
+def purpose_system(code: str) -> str:
+    """Return the code system of a purpose; that of v3-ActReason for one that no system here knows."""
+    systems = policy().purposes
+    return next((system for system, codes in systems.items() if code in codes), ACT_REASON)
 
 
 @cache

@@ -42,6 +42,8 @@ class Account:
     trail: Trail = field(default_factory=Trail)
     actor: Actor | None = None
     decision: Decision | None = None
+    overarching: str = ""
+    """What holds where patients have said nothing: setting FHIR_CONSENT_POLICY."""
 
     def answered(self, reply: Reply) -> list[Entry]:
         """Return what happened: one entry for each write, or one for what was read or asked.
@@ -93,6 +95,17 @@ class Account:
             query="" if items else _sent(request),
             meaning="" if items else _understood(request, reply),
         )
+
+    @property
+    def policy(self) -> str:
+        """What decides where no Consent does, as :class:`Entry` says it."""
+        if self.decision is None:
+            return ""
+        if self.decision.asking is not None:
+            return self.overarching
+        if self.decision.actor.is_development:
+            return "internal"
+        return "own" if self.decision.actor.patient or self.decision.actor.user else "house"
 
     def _patients(self) -> tuple[str, ...]:
         """Return the patients of all that was read, each once, in order."""
@@ -181,6 +194,7 @@ class Account:
             reason=self.decision.reasons if self.decision is not None else (),
             created=created,
             meaning=meaning,
+            policy=self.policy,
         )
 
 

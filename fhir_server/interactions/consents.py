@@ -13,11 +13,12 @@ import msgspec
 
 from fhir_server.access.decide import Decision
 from fhir_server.config import Settings
-from fhir_server.consent.combine import Grant, slices, spoken, standing
+from fhir_server.consent.combine import Grant, slices, spoken
 from fhir_server.consent.provisions import OWN, Provision
 from fhir_server.consent.rule import REFUSAL, to_bytes
-from fhir_server.consent.source import Directive, directive, refusals, stored_directive
+from fhir_server.consent.source import directive, refusals, stored_directive
 from fhir_server.faults import Fault, Issue, Kind
+from fhir_server.interactions.deciding import note
 from fhir_server.resources.codec import decode
 from fhir_server.resources.reference import parse
 from fhir_server.search import subjects
@@ -187,16 +188,6 @@ async def _reclass(
     ]
     grants = [msgspec.json.decode(record.body, type=Grant) for record in await state.find(GLASS, patient)]
     return Reclass(patient, known.version, spoken(slices(directives, grants)), note(directives))
-
-
-def note(directives: Sequence[Directive]) -> bytes:
-    """Write down which Consents are behind a patient's classes: their ids, for the audit."""
-    return msgspec.json.encode([each.id for each in standing(directives)])
-
-
-def noted(body: bytes) -> tuple[str, ...]:
-    """Read what :func:`note` wrote."""
-    return msgspec.json.decode(body, type=tuple[str, ...]) if body else ()
 
 
 async def _stored(store: Store, patient: str) -> dict[str, Tree | None]:

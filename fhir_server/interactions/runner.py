@@ -21,6 +21,7 @@ from fhir_server.faults import Fault, Kind
 from fhir_server.interactions import batch, capabilities, create, delete, history, patch, read, search, update
 from fhir_server.interactions.account import WRITES, Account
 from fhir_server.interactions.context import Context, Level, Operation, Services
+from fhir_server.interactions.deciding import Deciding
 from fhir_server.interactions.request import CLIENT_GONE, Reply, Request
 from fhir_server.interactions.rights import admit
 
@@ -59,18 +60,19 @@ class Runner:
         self.services = services
         self._recorder = recorder
         self._patients = Patients()
+        self._deciding = Deciding(services.store, self._patients, services.settings.base_url)
         self._decider = Decider(services.store, services.settings.zone, services.settings.consent_policy)
 
     async def run(self, request: Request) -> Reply:
         """Run one interaction; refusals are Faults. Whatever became of it is recorded before it is told."""
+        account = Account(request, self._patients, overarching=self.services.settings.consent_policy)
         if self._recorder is None or request.name in _UNRECORDED:
-            return await self._run(Account(request, self._patients))
-        account = Account(request, self._patients)
+            return await self._run(account)
         outer = begin(None)
         try:
             reply = await self._run(account)
         except Fault as fault:
-            await self._recorder.record(account.refused(fault))
+            await self._recorder.record(await self._deciding.named(account.refused(fault), account.decision))
             raise
         except BaseException as error:
             # Nobody waits any more for this answer, or it says only that something went wrong.
@@ -79,7 +81,7 @@ class Runner:
             raise
         finally:
             begin(outer)
-        await self._recorder.record(account.answered(reply))
+        await self._recorder.record(await self._deciding.named(account.answered(reply), account.decision))
         return reply
 
     async def refused(self, request: Request, fault: Fault) -> None:
