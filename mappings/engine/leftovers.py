@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 from mappings.engine.model import Map, Unmapped
@@ -10,19 +11,24 @@ from mappings.engine.support import pairs
 _NOTHING: frozenset[str] = frozenset()
 
 
+@lru_cache(maxsize=512)
+def _carried_whole(map_: Map) -> frozenset[str]:
+    """Return the fields that carry a list or an object; anywhere else it would be lost without a word."""
+    return frozenset(
+        source
+        for target in map_.targets
+        for pair in pairs(target.fields)
+        if pair.converters and pair.converters[0].name == "json"
+        for source in pair.sources
+    )
+
+
 class Leftovers:
     """Walks messages beside the sets of what was carried, and counts the rest."""
 
     def __init__(self, map_: Map) -> None:
         self.ignored = frozenset(map_.ignored)
-        # Only these carry a list or an object whole; anywhere else it would be lost without a word.
-        self.whole = frozenset(
-            source
-            for target in map_.targets
-            for pair in pairs(target.fields)
-            if pair.converters and pair.converters[0].name == "json"
-            for source in pair.sources
-        )
+        self.whole = _carried_whole(map_)
         self.flat = map_.per == "row"
         self.counts: dict[str, int] = {}
         self.firsts: dict[str, Any] = {}

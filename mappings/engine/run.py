@@ -72,6 +72,7 @@ class _Reading:
         self.issues: list[Issue] = []
         # References to what a map tells by its identity alone: rows of one patient name him over and over.
         self.told: dict[tuple[int, int, str] | None, Tree] = {}
+        self.urls: dict[tuple[int, int, str], str] = {}
         self.leftovers = Leftovers(map_)
         own = {"source": context.source, "zone": context.zone, "now": context.now}
         self.values: Mapping[str, Any] = {**context.values, **own}
@@ -125,7 +126,10 @@ class _Reading:
         """Note what is to be built of a target that is identified; return the reference to it."""
         target = reader.target
         if target.by in _WRITTEN:
-            url = ids.full_url(target.type, reader.systems[chosen], value)
+            key = (id(reader), chosen, value)
+            url = self.urls.get(key)
+            if url is None:
+                url = self.urls[key] = ids.full_url(target.type, reader.systems[chosen], value)
             made.append((reader, row, number, chosen, value, url))
             return {"reference": url}
         if target.by == "refer":
