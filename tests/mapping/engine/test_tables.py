@@ -119,7 +119,7 @@ class Given(MapFormat):
         """Warn of one message."""
         return (
             [Issue("warning", "invariant", message.where, "It does not add up.")]
-            if "odd" in message.tree
+            if "odd" in message.tree.get("baseinfo", {})
             else []
         )
 
