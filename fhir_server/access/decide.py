@@ -95,7 +95,8 @@ class Decision:
     @property
     def may_administer(self) -> bool:
         """True for who may run the server's own jobs and look at plans."""
-        return self.is_everything or SYSTEM_ADMINISTRATOR in self.actor.roles
+        whole = all(visibility.is_everything_by_right for visibility in self.seen.values())
+        return whole or SYSTEM_ADMINISTRATOR in self.actor.roles
 
     @property
     def may_relabel(self) -> bool:

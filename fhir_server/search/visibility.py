@@ -76,7 +76,12 @@ class Visibility:
     @property
     def is_everything(self) -> bool:
         """True when nothing at all is hidden."""
-        return not self.by_type and self.consents is None and isinstance(self.default, Everything)
+        return self.consents is None and self.is_everything_by_right
+
+    @property
+    def is_everything_by_right(self) -> bool:
+        """True when nothing at all is hidden by right, whatever consents leave."""
+        return not self.by_type and isinstance(self.default, Everything)
 
     def restrict(self, resource_type: str, predicate: Predicate) -> Predicate:
         """Join ``predicate`` with what may be seen, at this resource and at every hop of a chain.

@@ -9,7 +9,7 @@ import pytest
 
 from fhir_server.clock import now_ms
 from fhir_server.store.sqlite.store import Options
-from tests.consent.test_served import ACT, HERE, MINE, PSY, consent, sad
+from tests.consent.filed import ACT, HERE, MINE, PSY, consent, sad
 from tests.http.server import Tree, load, matches, refused
 from tests.leak.house import ROOT, Guarded, guarded, token
 

@@ -4,70 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.http.server import Tree, load, matches, refused
-from tests.leak.house import ROOT, Guarded, guarded, token
-
-ACT = "http://terminology.hl7.org/CodeSystem/v3-ActCode"
-REASON = "http://terminology.hl7.org/CodeSystem/v3-ActReason"
-ICD = "http://hl7.org/fhir/sid/icd-10"
-MINE = token("patient/*.cruds", patient="mine", fhirUser="Patient/mine")
+from tests.consent.filed import HERE, HOSPITAL, MINE, PSY, consent, sad
+from tests.http.server import load, matches, refused
+from tests.leak.house import Guarded, guarded, token
 
 
 @pytest.fixture
 def house(tmp_path: Path) -> Iterator[Guarded]:
     with guarded(tmp_path) as server:
         yield server
-
-
-def consent(*provisions: Tree, permit: bool = True, **more: Any) -> Tree:
-    scope = {"system": "http://terminology.hl7.org/CodeSystem/consentscope", "code": "patient-privacy"}
-    return {
-        "resourceType": "Consent",
-        "status": "active",
-        "scope": {"coding": [scope]},
-        "category": [{"coding": [{"system": "http://loinc.org", "code": "59284-0"}]}],
-        "patient": {"reference": "Patient/mine"},
-        "dateTime": "2026-01-01",
-        "policy": [{"uri": "https://hospital.example.org/policies/privacy"}],
-        "provision": {
-            "type": "permit" if permit else "deny",
-            **{k: v for p in provisions for k, v in p.items()},
-        },
-        **more,
-    }
-
-
-HERE = {
-    "actor": [
-        {
-            "role": {
-                "coding": [
-                    {"system": "http://terminology.hl7.org/CodeSystem/v3-ParticipationType", "code": "IRCP"}
-                ]
-            },
-            "reference": {"reference": "Organization/here"},
-        }
-    ]
-}
-PSY = {"securityLabel": [{"system": ACT, "code": "PSY"}]}
-HOSPITAL = token("system/*.cruds", client_id="his", organization="Organization/here", purposes=["TREAT"])
-
-
-def sad(house: Guarded) -> str:
-    with house.as_(ROOT):
-        return str(
-            house.create(
-                {
-                    "resourceType": "Condition",
-                    "subject": {"reference": "Patient/mine"},
-                    "code": {"coding": [{"system": ICD, "code": "F32.9"}]},
-                }
-            )["id"]
-        )
 
 
 def test_a_patient_denies_a_hospital_mental_health_and_takes_it_back(house: Guarded) -> None:
@@ -94,7 +42,7 @@ def test_a_patient_denies_a_hospital_mental_health_and_takes_it_back(house: Guar
 
 def test_nobody_files_for_another_and_what_cannot_be_enforced_is_refused(house: Guarded) -> None:
     with house.as_(MINE):
-        other = consent(HERE, permit=False, patient={"reference": "Patient/hidden"})
+        other = consent(HERE, permit=False, patient="hidden")
         assert house.post("Consent", other).status_code == 403
         answer = house.post("Consent", consent(HERE, permit=False, modifierExtension=[{"url": "urn:x"}]))
         assert answer.status_code == 422, answer.text

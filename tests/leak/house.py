@@ -5,7 +5,7 @@ The tokens are signed by a key of the tests that the server trusts; everything e
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
@@ -100,13 +100,15 @@ class Guarded(Server):
 
 
 @contextmanager
-def guarded(folder: Path, *, hidden: bool = True, **changes: Any) -> Iterator[Guarded]:
-    """Serve from an empty folder, filled with :func:`world`; without what is hidden if so asked."""
+def guarded(
+    folder: Path, *, hidden: bool = True, trees: Sequence[Tree] = (), **changes: Any
+) -> Iterator[Guarded]:
+    """Serve from an empty folder, filled with ``trees`` or :func:`world`; without what is hidden if asked."""
     server = Guarded(folder, base_url=BASE, **changes)
     server.start()
     try:
         with server.as_(ROOT):
-            kept = [tree for tree in world() if hidden or not tree["id"].startswith("hidden")]
+            kept = [tree for tree in trees or world() if hidden or not tree["id"].startswith("hidden")]
             response = server.transact(*(entry("PUT", f"{t['resourceType']}/{t['id']}", t) for t in kept))
             assert response.status_code == 200, response.text
             for id_ in ("mine-gone", *(["hidden-gone"] if hidden else [])):
