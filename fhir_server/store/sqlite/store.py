@@ -63,6 +63,7 @@ from fhir_server.store.sqlite.walks import Match
 from fhir_server.store.sqlite.writer import Writer
 
 _SCAN_CHUNK: Final = 200
+_DELETION: Final = f"{CURRENT} AND h.state={schema.DELETED}"
 _INLINE_COUNT: Final = 200
 
 
@@ -177,10 +178,10 @@ class SqliteStore:
         row = connection.execute(CURRENT + live, (digest, *test.args)).fetchone()
         if row is not None:
             return opener.stored(connection, row)
-        row = None if whole else connection.execute(CURRENT, (digest,)).fetchone()
+        # A record that is there and hidden is not opened: it must cost what an unknown one costs.
+        row = None if whole else connection.execute(_DELETION, (digest,)).fetchone()
         gone = None if row is None else opener.stored(connection, row)
-        is_shown = gone and gone.deleted and self._past.visible(connection, visibility, digest, gone)
-        return gone if is_shown else None
+        return gone if gone and self._past.visible(connection, visibility, digest, gone) else None
 
     async def read_version(self, visibility: Visibility, type_: str, id_: str, version: int) -> Stored | None:
         """Return one version, a deletion included; None when unknown or not visible as it was then."""
