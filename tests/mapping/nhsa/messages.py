@@ -56,7 +56,8 @@ def random_message(map_: Map, random: Random, *, orderly: bool = False) -> Messa
                 own[path] = _moment(field)
             elif orderly and field.name.endswith("_ym"):
                 own[path] = _month(2025 if field.name == "expi_ym" else 2020)
-    return some_message(map_, random, own)
+    # Catalogues' rows without their code are left out when the file is read; all else may lack.
+    return some_message(map_, random, own, () if map_.direction else FORMAT.needed(map_))
 
 
 def whole_message(map_: Map, random: Random) -> Message:

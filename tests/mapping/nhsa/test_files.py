@@ -54,6 +54,29 @@ def test_a_catalogue_becomes_one_code_system_and_comes_back() -> None:
     assert FORMAT.join([native], {}).decode() == CHRONIC + CHRONIC.replace("M03900", "M01600")
 
 
+def test_a_catalogue_of_diagnoses_says_which_code_of_another_edition_stands_beside_each() -> None:
+    columns = FORMAT.fields(map_of("1307", ""))
+    assert columns is not None
+    cells = {
+        "诊断代码": "I10.x00",
+        "诊断名称": "高血压",
+        "国标版诊断代码": "I10",
+        "国标版诊断名称": "特发性高血压",
+    }
+    line = "\t".join(cells.get(name.partition(".")[2], "null") for name in columns)
+    [message] = messages(line, kind="1307")
+    made = [entry["resource"] for entry in read(map_of("1307", ""), message, PLAIN).bundle["entry"]]
+
+    assert [each["resourceType"] for each in made] == ["CodeSystem", "ConceptMap", "ConceptMap"]
+    [element] = made[1]["group"][0]["element"]
+    assert (element["code"], element["target"][0]["code"], element["target"][0]["display"]) == (
+        "I10.x00",
+        "I10",
+        "特发性高血压",
+    )
+    assert "target" not in made[2]["group"][0]["element"][0]
+
+
 def test_reads_a_catalogue_inside_a_zip_by_the_files_name() -> None:
     [message] = messages(zipped(("1309_1.txt", CHRONIC)), where="1309.zip")
 
