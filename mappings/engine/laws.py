@@ -43,11 +43,15 @@ class Broken:
 
 @dataclass(slots=True)
 class Fields:
-    """The source fields of a map with what draws a value for each. ``joined``: those drawn together."""
+    """The source fields of a map with what draws a value for each. ``joined``: those drawn together.
+
+    ``fallbacks``: converters of pairs that only read, for fields that no pair carries both ways.
+    """
 
     samplers: dict[str, list[Sampler]] = field(default_factory=dict)
     joined: list[tuple[tuple[str, ...], Sampler]] = field(default_factory=list)
     named: set[str] = field(default_factory=set)
+    fallbacks: dict[str, Sampler] = field(default_factory=dict)
 
 
 def fields_of(map_: Map, zone: str = "+08:00") -> Fields:
@@ -65,9 +69,15 @@ def fields_of(map_: Map, zone: str = "+08:00") -> Fields:
         for identity in target.identities:
             for source in identity.values:
                 found.named.add(source)
-    for source in found.named:
-        found.samplers.setdefault(source, [some_text])
+    _fall_back(found)
     return found
+
+
+def _fall_back(found: Fields) -> None:
+    """Give each field that nothing draws what only reads it, or else plain text."""
+    for source in {*found.named, *found.samplers}:
+        if not found.samplers.setdefault(source, []):
+            found.samplers[source].append(found.fallbacks.get(source, some_text))
 
 
 def _of_pair(found: Fields, pair: Pair, zone: str) -> None:
@@ -81,6 +91,8 @@ def _of_pair(found: Fields, pair: Pair, zone: str) -> None:
         _add(found, source, _fitting(converter))
     else:
         found.samplers.setdefault(source, [])
+        if converter is not None:
+            found.fallbacks.setdefault(source, converter.sample)
 
 
 def _add(found: Fields, source: str, sampler: Sampler) -> None:
@@ -111,9 +123,29 @@ def some_message(
                 parent.child(block, index)
     for row in _walk(top):
         _fill(row, known, random, own or {})
+    # Without what makes the message, there would be nothing to write back.
+    _satisfy(top, _anchor(map_).when, known, random)
     for row in list(_walk(top)):
         _keep_distinct(row, map_)
     return Message(map_.kind, top.finished(), direction=map_.direction, parameters=top.parameters)
+
+
+def _anchor(map_: Map) -> Target:
+    """Return the target that makes a message: the one that says so, else the first that is written."""
+    own = [target for target in map_.targets if not target.each and target.by in {"update", "create"}]
+    return next((target for target in own if target.anchor), own[0] if own else map_.targets[0])
+
+
+def _satisfy(row: Row, condition: Condition, known: Fields, random: Random) -> None:
+    """Draw the fields of a condition again until it holds."""
+    for test in condition:
+        if test.values is None and test.negated:
+            row.put(test.path, None)
+        for _ in range(100):
+            if row.holds(test):
+                break
+            wanted = test.values if test.values and not test.negated else None
+            row.put(test.path, random.choice(wanted) if wanted else _drawn(test.path, known, random, {}))
 
 
 def _keep_distinct(row: Row, map_: Map) -> None:
