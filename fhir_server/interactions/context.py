@@ -14,6 +14,7 @@ from fhir_server.frozen import frozen
 from fhir_server.interactions.expansions import Expansions
 from fhir_server.interactions.known import Known
 from fhir_server.interactions.labelling import Labelling
+from fhir_server.interactions.masked import Masked
 from fhir_server.interactions.request import Reply, Request, Tree
 from fhir_server.interactions.rights import Right, letter_of
 from fhir_server.search.extract import Extractor
@@ -98,8 +99,9 @@ class Context:
 
     @property
     def store(self) -> Store:
-        """The store; every read of it takes ``visibility``."""
-        return self.services.store
+        """The store; every read of it takes ``visibility``. What the caller's purpose masks is not in it."""
+        masks = self.decision.masks
+        return self.services.store if masks is None else Masked(self.services.store, masks)
 
     @property
     def settings(self) -> Settings:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from fhir_server.access.guard import Guard
+from fhir_server.audit.trail import unnoted
 from fhir_server.faults import Fault, Issue, Kind
 from fhir_server.interactions import delete, patch, update
 from fhir_server.interactions.context import Context
@@ -103,12 +104,13 @@ async def _guard(context: Context, writes: Sequence[Entry], drafts: dict[int, Dr
     if context.decision.is_everything:
         return
     images = {index: draft.image for index, draft in drafts.items() if draft.image is not None}
-    judged = Guard(context.decision, context.store, images.values())
+    judged = Guard(context.decision, context.services.store, images.values())
     faults = []
     for entry in writes:
         if entry.index in images:
             try:
-                await judged.check(images[entry.index])
+                with unnoted():
+                    await judged.check(images[entry.index])
             except Fault as fault:
                 faults.append(_placed(fault, entry))
     _raise(faults)

@@ -16,6 +16,7 @@ from fhir_server.interactions.write import (
     commit,
     is_same,
     prepare,
+    refuse_masked,
     refuse_parameters,
     require,
     unchanged,
@@ -102,6 +103,7 @@ async def succeed(
     committed in between would be overwritten by an answer that never saw it.
     """
     require_match(context, stored)
+    refuse_masked(context, stored)
     if stored is not None and not stored.deleted and is_same(tree, stored):
         return unchanged(stored)
     version = stored.version + 1 if stored else 1

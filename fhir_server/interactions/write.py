@@ -11,7 +11,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from fhir_server.access.guard import Guard, Image
+from fhir_server.audit.trail import unnoted
 from fhir_server.clock import instant, now_ms
+from fhir_server.consent.masks import is_redacted
 from fhir_server.faults import Fault, Issue, Kind
 from fhir_server.interactions import consents
 from fhir_server.interactions.consents import CONSENT, reclasses
@@ -52,7 +54,10 @@ async def commit(context: Context, draft: Callable[[Context], Awaitable[Draft]])
         try:
             if drafted.prepared is not None:
                 if drafted.image is not None:
-                    await Guard(context.decision, context.store, [drafted.image]).check(drafted.image)
+                    with unnoted():
+                        await Guard(context.decision, context.services.store, [drafted.image]).check(
+                            drafted.image
+                        )
                 await settle(context, [drafted.prepared], drafted.conditions)
         except Stale:
             await context.services.known.refresh()
@@ -66,8 +71,9 @@ async def commit(context: Context, draft: Callable[[Context], Awaitable[Draft]])
 async def settle(context: Context, prepared: Sequence[Prepared], conditions: Sequence[Condition]) -> None:
     """Commit, and with Consents what they change for their patients. Raises what the store raises."""
     changes = (each.change for each in prepared)
-    reclassed = await reclasses(context.store, context.services.state, context.settings, changes)
-    await context.store.commit(prepared, conditions, reclassed)
+    with unnoted():
+        reclassed = await reclasses(context.services.store, context.services.state, context.settings, changes)
+    await context.services.store.commit(prepared, conditions, reclassed)
 
 
 def overtaken() -> Fault:
@@ -84,6 +90,16 @@ def still_referenced(context: Context, error: StillReferenced) -> Fault:
     return Fault(
         Kind.CONFLICT, f"{error.target} cannot be deleted: {named} still refers to it. Delete that first."
     )
+
+
+def refuse_masked(context: Context, stored: Stored | None) -> None:
+    """Refuse to write over a version of which the caller's purpose masks a part: that part would be lost."""
+    if context.decision.masks is not None and stored is not None and is_redacted(stored.body):
+        raise Fault(
+            Kind.FORBIDDEN,
+            f"Your purpose of use masks parts of this {stored.type}, so it cannot be written back.",
+            stored.type,
+        )
 
 
 def require(tree: Tree | None, type_: str) -> Tree:
@@ -140,6 +156,9 @@ async def prepare(
         issues = problems(tree)
     if type_ == CONSENT and not issues:
         issues = consents.problems(context.settings, context.decision, tree)
+    if type_ == CONSENT and not issues:
+        with unnoted():
+            issues = await consents.strangers(context, tree)
     if issues:
         raise invalid(issues)
     updated = now_ms()
