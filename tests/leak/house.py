@@ -5,6 +5,7 @@ The tokens are signed by a key of the tests that the server trusts; everything e
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
@@ -88,6 +89,13 @@ class Guarded(Server):
         if self.bearer is not None:
             headers.setdefault("authorization", f"Bearer {self.bearer}")
         return super().__call__(method, path, body, **headers)
+
+    def beside(self) -> Guarded:
+        """Return another server of the same folder, as a second worker is one; the caller starts it."""
+        made = object.__new__(Guarded)
+        made.folder, made._settings = self.folder, self._settings
+        made._runner = asyncio.Runner(loop_factory=asyncio.new_event_loop)
+        return made
 
     @contextmanager
     def as_(self, bearer: str | None) -> Iterator[Guarded]:
