@@ -55,6 +55,19 @@ class Actor:
         """Return the server itself at a named ``use`` (``load``), with all rights."""
         return cls(client=f"internal:{use}", is_development=True)
 
+    @classmethod
+    def supposed(
+        cls,
+        *,
+        client: str = "supposed",
+        user: str | None = None,
+        organization: str | None = None,
+        roles: frozenset[str] = frozenset(),
+        purpose: str | None = None,
+    ) -> Actor:
+        """Return somebody who might ask, to work out what consents would leave; without any right."""
+        return cls(client=client, user=user, organization=organization, roles=roles, purpose=purpose)
+
     @property
     def holder(self) -> str:
         """Who this is and what for, whichever token it shows: page links are bound to it."""

@@ -19,8 +19,8 @@ from fhir_server.faults import Fault
 from fhir_server.resources.codec import decode
 from fhir_server.resources.types import RESOURCE_TYPES
 from fhir_server.search.dates import span
-from fhir_server.search.predicate import EVERYTHING, NOTHING, Predicate, ReferenceIs, Where, any_of
-from fhir_server.search.query import Query
+from fhir_server.search.predicate import EVERYTHING, NOTHING, Predicate, ReferenceIs, TokenIs, Where, any_of
+from fhir_server.search.query import Position, Query
 from fhir_server.search.visibility import Visibility
 from fhir_server.store.api import Store, Stored
 
@@ -149,6 +149,23 @@ async def agreements(store: Store, receiver: str, zone: tzinfo) -> tuple[Agreeme
     page = await store.search(Visibility.everything("access: agreements"), query)
     found = (_read(stored, receiver, zone) for stored in page.matches)
     return tuple(agreement for agreement in found if agreement is not None)
+
+
+async def receivers(store: Store) -> tuple[str, ...]:
+    """Return the organisations that are the receiving party of an executed agreement, each once."""
+    found: dict[str, None] = {}
+    after: Position | None = None
+    while True:
+        where = Where("status", TokenIs(None, "executed"))
+        query = Query("Contract", where, count=MOST, after=after)
+        page = await store.search(Visibility.everything("access: agreements"), query)
+        for stored in page.matches:
+            tree = decode(stored.body)
+            if TYPE_CODE in _codes([tree.get("type", {})], TYPE_SYSTEM):
+                found.update(dict.fromkeys(_reference(each) for each in _objects(tree, "subject")))
+        if page.next is None:
+            return tuple(each for each in found if each.startswith("Organization/"))
+        after = page.next
 
 
 @lru_cache(maxsize=4096)

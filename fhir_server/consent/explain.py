@@ -40,11 +40,17 @@ class Words:
     stop: str
 
 
-def explain(verdict: Verdict, language: Language, overarching: Overarching = "treatment") -> str:
-    """Return the verdict in sentences: the outcome with its reason, then each provision that decided."""
+def explain(
+    verdict: Verdict, language: Language, overarching: Overarching = "treatment", *, masked: bool = False
+) -> str:
+    """Return the verdict in sentences: the outcome with its reason, then each provision that decided.
+
+    ``masked``: the purpose does not get to see all of what is permitted.
+    """
     words = _words()[language]
     reason = words.reasons[verdict.reason].format(policy=words.silence[overarching])
-    first = words.outcome["permit" if verdict.permit else "deny"] + reason + words.stop
+    permitted = "masked" if masked else "permit"
+    first = words.outcome[permitted if verdict.permit else "deny"] + reason + words.stop
     told = (_ground(each, words) for each in dict.fromkeys(verdict.grounds))
     return " ".join((first, *told)).strip()
 

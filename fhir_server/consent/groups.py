@@ -47,6 +47,24 @@ class _Table:
     made: tuple[Predicate, Predicate] | None = None
 
 
+def seen_under(
+    rule: Rule, asking: Asking, type_: str, own: Predicate = NOTHING, overarching: Overarching = "treatment"
+) -> Predicate:
+    """Return what ``asking`` may see of the records of ``type_`` about one patient who is under ``rule``.
+
+    ``own``: the records whose custodian the asker's organisation is.
+    """
+    stranger, either = _pair(rule, asking, type_, overarching)
+    return any_of((stranger, all_of((own, either))))
+
+
+def _pair(rule: Rule, asking: Asking, type_: str, overarching: Overarching) -> Pair:
+    stranger, custodian = (
+        compile_rule(rule, replace(asking, custodian=each), type_, overarching) for each in (False, True)
+    )
+    return stranger, custodian if custodian == stranger else any_of((stranger, custodian))
+
+
 class Consents:
     """The Rules of all policy classes and what they come to. Not for several threads at once.
 
@@ -97,7 +115,7 @@ class Consents:
         groups: dict[Pair, set[int]] = {}
         meant = self._rules.keys() & set(classes)
         for number in meant:
-            groups.setdefault(self._pair(self._rules[number], asking, type_), set()).add(number)
+            groups.setdefault(_pair(self._rules[number], asking, type_, self._overarching), set()).add(number)
         return self._joined(groups, own, frozenset(self._rules.keys() - meant))
 
     def _table(self, asking: Asking, type_: str) -> _Table:
@@ -107,18 +125,11 @@ class Consents:
             self._tables.popitem(last=False)
         table = tables.setdefault(type_, _Table())
         for number in self._numbers[table.known :]:
-            pair = self._pair(self._rules[number], asking, type_)
+            pair = _pair(self._rules[number], asking, type_, self._overarching)
             table.groups.setdefault(pair, set()).add(number)
             table.made = None
         table.known = len(self._numbers)
         return table
-
-    def _pair(self, rule: Rule, asking: Asking, type_: str) -> Pair:
-        stranger, custodian = (
-            compile_rule(rule, replace(asking, custodian=each), type_, self._overarching)
-            for each in (False, True)
-        )
-        return stranger, custodian if custodian == stranger else any_of((stranger, custodian))
 
     def _joined(self, groups: Mapping[Pair, set[int]], own: Predicate, closed: frozenset[int]) -> Predicate:
         """Return Not(hidden): about a class whose condition for the record does not hold.

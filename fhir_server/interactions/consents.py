@@ -7,7 +7,8 @@ https://hl7.org/fhir/R4/consent.html
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 
@@ -16,7 +17,7 @@ from fhir_server.config import Settings
 from fhir_server.consent.combine import Grant, slices, spoken
 from fhir_server.consent.provisions import OWN, Provision
 from fhir_server.consent.rule import REFUSAL, to_bytes
-from fhir_server.consent.source import directive, refusals, stored_directive
+from fhir_server.consent.source import Directive, directive, refusals, stored_directive
 from fhir_server.faults import Fault, Issue, Kind
 from fhir_server.interactions.deciding import note
 from fhir_server.resources.codec import decode
@@ -172,6 +173,29 @@ async def _reclass(
 ) -> Reclass:
     """Combine a patient's Consents as the commit leaves them. Stale tells if they change meanwhile."""
     (known,) = await store.policies.standing([patient])
+    found = await filed(store, state, settings, patient, written)
+    kept = spoken(slices(found.directives, found.grants))
+    return Reclass(patient, known.version, kept, note(found.directives))
+
+
+class Filed(NamedTuple):
+    """What one patient's Consents say, replaced and withdrawn ones included, and who broke the glass."""
+
+    directives: list[Directive]
+    grants: list[Grant]
+
+
+async def filed(
+    store: Store,
+    state: State,
+    settings: Settings,
+    patient: str,
+    written: Mapping[str, Tree | None] = MappingProxyType({}),
+) -> Filed:
+    """Read what a patient (logical id) has filed, with ``written`` (id to Consent) in place of what it was.
+
+    Fault UNPROCESSABLE when these would be too many.
+    """
     trees = await _stored(store, patient)
     if len(trees) >= MOST and any(tree and id_ not in trees for id_, tree in written.items()):
         raise Fault(
@@ -187,7 +211,7 @@ async def _reclass(
         if (found := stored_directive(tree, settings.zone, settings.base_url)) is not None
     ]
     grants = [msgspec.json.decode(record.body, type=Grant) for record in await state.find(GLASS, patient)]
-    return Reclass(patient, known.version, spoken(slices(directives, grants)), note(directives))
+    return Filed(directives, grants)
 
 
 async def _stored(store: Store, patient: str) -> dict[str, Tree | None]:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 
 from fhir_server.interactions.context import Operation
 from fhir_server.operations.break_glass import BREAK_GLASS
+from fhir_server.operations.consenting.decision import CONSENT_DECISION
+from fhir_server.operations.consenting.simulate import CONSENT_SIMULATE
 from fhir_server.operations.everything import EVERYTHING_OPERATION
 from fhir_server.operations.lastn import LASTN
 from fhir_server.operations.match import MATCH
@@ -18,6 +20,8 @@ OPERATIONS: Mapping[str, Operation] = {
     operation.name: operation
     for operation in (
         BREAK_GLASS,
+        CONSENT_DECISION,
+        CONSENT_SIMULATE,
         EVERYTHING_OPERATION,
         LASTN,
         MATCH,

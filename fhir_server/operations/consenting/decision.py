@@ -1,0 +1,120 @@
+"""Patient/$consent-decision: would this asker get this record, or this type of record, and why.
+
+Answered by the code that decides on every request; told in Chinese and English. docs/consent.md
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any, Final
+
+from fhir_server.access.policy import policy as access
+from fhir_server.access.rules import compartment
+from fhir_server.clock import instant, now_ms
+from fhir_server.consent.explain import explain
+from fhir_server.consent.policy import purpose_system
+from fhir_server.faults import Fault, Kind
+from fhir_server.interactions.context import Context, Operation
+from fhir_server.interactions.request import Reply
+from fhir_server.interactions.times import time_span
+from fhir_server.operations.arguments import simple, single
+from fhir_server.operations.consenting.asker import ARGUMENTS, asker, supposed
+from fhir_server.operations.consenting.judged import Judged, judged
+from fhir_server.operations.consenting.rights import answerable
+from fhir_server.resources.codec import encode
+from fhir_server.resources.reference import parse
+from fhir_server.resources.types import compartments
+from fhir_server.search.predicate import IdIn, all_of
+from fhir_server.search.query import Query
+
+Tree = dict[str, Any]
+
+MOST: Final = 200
+"""Records of a type that are judged one by one; a question about more says that there are more."""
+
+
+async def consent_decision(context: Context) -> Reply:
+    """Answer with Parameters: ``decision`` (permit, deny, masked, partly, nothing), and each ``verdict``.
+
+    ``partly``: not the same for all records of the type; ``nothing``: there are none. Faults: those of
+    :func:`rights.answerable`; BAD_PARAMETER; NOT_FOUND for a record that is not the patient's.
+    """
+    given = single(simple(context.request), ARGUMENTS | {"when", "resource", "type"})
+    visibility = await answerable(context)
+    settings, store = context.settings, context.services.store
+    actor = supposed(given, settings.base_url)
+    spoken = time_span(given, "when", settings.zone)
+    when = spoken[0] if spoken is not None else now_ms()
+    type_, id_ = _subject(given, settings.base_url)
+    its = compartment("Patient", (context.id,), type_)
+    where = its if id_ is None else all_of((its, IdIn((id_,))))
+    page = await store.search(visibility, Query(type_, where, count=MOST))
+    if id_ is not None and not page.matches:
+        raise Fault(Kind.NOT_FOUND, f"{type_}/{id_} is no record of this patient that you may see.")
+    who = await asker(store, settings, actor, when)
+    found = await judged(context, who, type_, page.matches, when)
+    parameters: list[Tree] = [
+        {"name": "decision", "valueCode": _joint(found)},
+        {"name": "when", "valueInstant": instant(when)},
+    ]
+    if actor.purpose is not None:
+        coding = {"system": purpose_system(actor.purpose), "code": actor.purpose}
+        parameters.append({"name": "purpose", "valueCoding": coding})
+    parameters += [_part(context, each, count) for each, count in Counter(found).items()]
+    if page.next is not None:
+        parameters.append({"name": "more", "valueBoolean": True})
+    return Reply(200, encode({"resourceType": "Parameters", "parameter": parameters}))
+
+
+def _subject(given: dict[str, str], base: str) -> tuple[str, str | None]:
+    """Return the type, and the id of the one record, if it is one, that is asked about."""
+    if ("resource" in given) == ("type" in given):
+        raise Fault(Kind.BAD_PARAMETER, "Ask about one record (resource=Observation/1) or a type (type=).")
+    found = parse(given.get("resource", ""), base)
+    type_ = given.get("type") or found.type or ""
+    if "resource" in given and found.local is None:
+        raise Fault(Kind.BAD_PARAMETER, "resource is a reference such as Observation/1.")
+    if type_ in access().explicit or type_ not in compartments()["Patient"].keys() | {"Patient", "Device"}:
+        raise Fault(
+            Kind.BAD_PARAMETER, f"Consents decide on records about a patient; {type_[:64]!r} is none."
+        )
+    return type_, found.id if "resource" in given else None
+
+
+def _joint(found: list[Judged]) -> str:
+    outcomes = {each.outcome for each in found}
+    if not outcomes:
+        return "nothing"
+    return outcomes.pop() if len(outcomes) == 1 else "partly"
+
+
+def _part(context: Context, each: Judged, count: int) -> Tree:
+    """Return one verdict: for how many records, why, which provisions of which Consents, in words."""
+    verdict, overarching = each.verdict, context.settings.consent_policy
+    masked = each.outcome == "masked"
+    parts: list[Tree] = [
+        {"name": "decision", "valueCode": each.outcome},
+        {"name": "reason", "valueCode": verdict.reason},
+        {"name": "reach", "valueCode": each.reach},
+        {"name": "records", "valueUnsignedInt": count},
+    ]
+    for ground in dict.fromkeys(verdict.grounds):
+        reference = f"Consent/{ground.directive.id}/_history/{ground.directive.version}"
+        grounds = [
+            {"name": "consent", "valueReference": {"reference": reference}},
+            {"name": "provision", "valueString": ground.provision.path},
+        ]
+        parts.append({"name": "ground", "part": grounds})
+    parts.append({"name": "zh", "valueString": explain(verdict, "zh", overarching, masked=masked)})
+    parts.append({"name": "en", "valueString": explain(verdict, "en", overarching, masked=masked)})
+    return {"name": "verdict", "part": parts}
+
+
+CONSENT_DECISION = Operation(
+    name="$consent-decision",
+    handler=consent_decision,
+    levels=frozenset({"instance"}),
+    types=("Patient",),
+    definition="https://fhir-server.invalid/OperationDefinition/consent-decision",
+    right="r",
+)
