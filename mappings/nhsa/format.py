@@ -13,7 +13,7 @@ from mappings.engine.model import Issue, Map, Message, Refused
 from mappings.engine.yamltree import Spot, read
 from mappings.nhsa import codec, files, invariants
 from mappings.nhsa.codes import tables
-from mappings.nhsa.envelope import kind_in_name, required
+from mappings.nhsa.envelope import PASSED_ON, REQUEST_MEMBERS, kind_in_name, required
 from mappings.nhsa.fields import number_of, transaction
 from mappings.nhsa.parse import MAX_BYTES
 from mappings.nhsa.style import Style, style_of
@@ -25,6 +25,8 @@ _DONE = "done-response"
 
 class NhsaFormat(MapFormat):
     """The national insurance interface (医保接口), both sides."""
+
+    options = frozenset({"kind", "block", "ver", "style", *REQUEST_MEMBERS, *PASSED_ON})
 
     def __init__(self) -> None:
         super().__init__("nhsa", _HERE / "maps", tables(), _HERE / "profiles")
@@ -53,6 +55,12 @@ class NhsaFormat(MapFormat):
         style, members = known.get(name, (None, {}))
         written = [codec.render(message, style, {**members, **options}) for message in messages]
         return written[0] if len(written) == 1 else b"".join(line + b"\n" for line in written)
+
+    def media_type(self, messages: Sequence[Message] = (), options: Mapping[str, str] | None = None) -> str:  # noqa: ARG002 - they change nothing here
+        """Return JSON for one message, a line of JSON each for several, else the table's own."""
+        if messages and not messages[0].direction:
+            return "text/tab-separated-values" if messages[0].kind[0].isdigit() else "text/csv"
+        return "application/x-ndjson" if len(messages) > 1 else "application/json"
 
     def map_for(self, message: Message, overlays: Sequence[str] = ()) -> Map | None:
         """Return the map for a message; answers without content go to one map, whatever they answer."""
@@ -106,8 +114,9 @@ class NhsaFormat(MapFormat):
         made: list[Map] = []
         for file in sorted(self.folder.glob("*.yaml")):
             spot = read(file.read_text("utf-8"), str(file))
-            for kind in ("", *further.get(file.stem, ())):
-                named = _of_kind(spot, kind) if kind else spot
+            own: Any = spot.value
+            for kind in (str(own["kind"].value), *further.get(file.stem, ())):
+                named = _of_kind(spot, kind)
                 for each in chosen:
                     named = overlay.apply(named, each)
                 made.append(schema.build(named, self.tables))
@@ -115,12 +124,30 @@ class NhsaFormat(MapFormat):
 
 
 def _of_kind(spot: Spot, kind: str) -> Spot:
-    """Return a read map file as that of another transaction, which the same rules serve."""
+    """Return a read map file as that of one of the transactions that the same rules serve.
+
+    In it ``{kind}`` stands for the transaction, ``{use}`` for what a Claim of it is for: constants that tell
+    a trial settlement from a settlement, and one cancellation from another, on the way back.
+    """
     top: Any = spot.value
     own = str(top["kind"].value)
+    uses = tables()["claim-use"]
+    use = uses.to.get(uses.known(kind) or "", "")
     name = str(top["map"].value).replace(own, kind, 1)
+    filled = _filled(spot, {"{kind}": kind, "{use}": use})
     changed = {"kind": Spot(kind, top["kind"].at), "map": Spot(name, top["map"].at)}
-    return Spot({**top, **changed}, spot.at, keys=spot.keys)
+    value: Any = filled.value
+    return Spot({**value, **changed}, spot.at, keys=spot.keys)
+
+
+def _filled(spot: Spot, words: Mapping[str, str]) -> Spot:
+    """Return a read file with placeholders filled in; everything keeps its place for reports."""
+    if isinstance(spot.value, dict):
+        inner = {key: _filled(each, words) for key, each in spot.value.items()}
+        return Spot(inner, spot.at, spot.plain, spot.keys)
+    if isinstance(spot.value, list):
+        return Spot([_filled(each, words) for each in spot.value], spot.at, spot.plain, spot.keys)
+    return Spot(words.get(spot.value, spot.value), spot.at, spot.plain, spot.keys)
 
 
 @cache

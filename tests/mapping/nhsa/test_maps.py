@@ -180,6 +180,23 @@ def coding(name: str) -> dict[str, str]:
     return {"system": "https://fhir-server.invalid/CodeSystem/nhsa-parameter", "code": name}
 
 
+@pytest.mark.parametrize(
+    ("kind", "others"),
+    [("2207", ["2206"]), ("2206", ["2207"]), ("2304", ["2303"]), ("2404", ["2208", "2302", "2405"])],
+)
+def test_a_request_is_written_as_the_transaction_that_it_was_and_as_no_other(
+    kind: str, others: list[str]
+) -> None:
+    bundle = read(map_of(kind, "request"), whole_message(map_of(kind, "request"), Random(1)), PLAIN).bundle
+
+    assert [each.kind for each in write(map_of(kind, "request"), bundle, PLAIN).messages] == [kind]
+    for other in others:
+        written = write(map_of(other, "request"), bundle, PLAIN).messages
+        assert all(
+            "setl_id" not in str(each.tree) and "medfee_sumamt" not in str(each.tree) for each in written
+        )
+
+
 def test_archives_the_original_beside_what_was_made_of_it() -> None:
     [message] = messages(GOLDEN / "1101-response.message.json")
     context = Context(source="demo", now="2026-01-01T00:00:00Z", media_type="application/json")
