@@ -36,6 +36,7 @@ class _Known(NamedTuple):
 
     basis: _Basis
     rights: Decision
+    standing: Standing | None
     asking: Asking | None
     highest: int
     decision: Decision
@@ -103,32 +104,33 @@ class Decider:
         # A boundary of an agreement's time that passes makes another basis, so another decision.
         refusals = tuple(each.refusal(now, actor.purpose) for each in facts.agreements)
         basis = facts, now // _DAY, refusals
-        asking = await self._asking(actor)
+        standing = await self._standing_of(actor)
         highest = self._consenting.highest
         known = self._known.get(id(actor))
         if known is not None and (known.rights.actor is not actor or known.basis != basis):
             known = None
-        if known is not None and known.highest == highest and known.asking == asking:
+        if known is not None and known.highest == highest and known.standing is standing:
             self._known.move_to_end(id(actor))
             return known.decision
+        asking = None if standing is None else asking_of(actor, standing)
         rights = known.rights if known is not None else decide(actor, now, facts, self._zone)
         decision = rights
         if asking is not None:
             decision = self._consenting.joined(rights, asking, own_records(actor))
-        self._known[id(actor)] = _Known(basis, rights, asking, highest, decision)
+        self._known[id(actor)] = _Known(basis, rights, standing, asking, highest, decision)
         if len(self._known) > REMEMBERED:
             self._known.popitem(last=False)
         return decision
 
-    async def _asking(self, actor: Actor) -> Asking | None:
-        """Return the actor as one who asks patients for their records; None for whom they say nothing to."""
+    async def _standing_of(self, actor: Actor) -> Standing | None:
+        """Return what the actor is to a Consent; None for whom consents say nothing to."""
         if not is_asked(actor):
             return None
         await self._consenting.refresh()
         if not self._consenting.highest:
             # Nobody has said anything, so nobody has named a role or an organisation.
-            return asking_of(actor, _NO_STANDING)
-        return asking_of(actor, await self._standings.get(f"{actor.user or ''}|{actor.organization or ''}"))
+            return _NO_STANDING
+        return await self._standings.get(f"{actor.user or ''}|{actor.organization or ''}")
 
     async def _standing(self, key: str) -> Standing:
         user, _, organization = key.partition("|")

@@ -152,7 +152,8 @@ class Consents:
             as_either = {NOTHING: as_stranger.pop(NOTHING, set()), **as_stranger}
             as_stranger = {}
         as_either[NOTHING] = as_either[NOTHING] | closed
-        others = all_of((negate(own), any_of(self._hidden(as_stranger))))
+        # Most patients have said nothing: whether they have costs less to see than whose record it is.
+        others = all_of((any_of(self._hidden(as_stranger)), negate(own)))
         return negate(any_of((others, *self._hidden(as_either, above=self.highest))))
 
     @staticmethod

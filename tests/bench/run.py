@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from tests.bench import data, guarded, large, peer, report, servers
+from tests.bench import consent, data, guarded, large, peer, report, servers
 from tests.bench.checks import AnswerError
 from tests.bench.job import LoadError
 from tests.bench.measure import Bench
@@ -85,6 +85,7 @@ def _measure(chosen: argparse.Namespace, console: Console) -> int:
     except (StartError, LoadError, AnswerError) as error:
         bench.notes.append(f"With tokens and audit, not measured: {error}")
         bench.failed = True
+    bench.figures += consent.measure(folder / "consent", consent.PATIENTS, chosen.rounds, say)
     if not bench.failed:
         shutil.rmtree(folder, ignore_errors=True)  # else the logs say why
     title = f"{population.mean_bytes:,.0f} bytes of JSON per resource; {time.monotonic() - began:.0f} s"
