@@ -13,6 +13,7 @@ from fhir_server.audit.store import AUDIT
 from fhir_server.clock import instant
 from fhir_server.faults import Fault, Kind
 from fhir_server.interactions.context import Context, Operation
+from fhir_server.interactions.published import RELEASED, profiles
 from fhir_server.interactions.request import Reply
 from fhir_server.resources.codec import encode
 from fhir_server.resources.types import RESOURCE_TYPES
@@ -33,7 +34,6 @@ AUDIT_INTERACTIONS = ("read", "vread", "history-instance", "history-type", "sear
 """AuditEvents are made by the server alone."""
 SYSTEM_INTERACTIONS = ("transaction", "batch", "history-system", "search-system")
 PATCH_FORMATS = ("application/json-patch+json", "application/fhir+json", "application/fhir+xml")
-_RELEASED = instant(1_795_305_600_000)
 
 
 async def capabilities(context: Context) -> Reply:
@@ -59,7 +59,7 @@ def _statement(
         {
             "resourceType": "CapabilityStatement",
             "status": "active",
-            "date": _RELEASED,
+            "date": instant(RELEASED),
             "kind": "instance",
             "software": {"name": "fhir-server", "version": version("fhir-server")},
             "implementation": {"description": "FHIR R4 interoperability server", "url": base},
@@ -114,6 +114,7 @@ def _resource(
     return {
         "type": name,
         "profile": f"http://hl7.org/fhir/StructureDefinition/{name}",
+        **({"supportedProfile": list(profiles(name))} if profiles(name) else {}),
         "interaction": [{"code": code} for code in served_interactions],
         "versioning": "versioned-update",
         "readHistory": True,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from fhir_server.faults import Fault, Kind
 from fhir_server.interactions.context import Context
+from fhir_server.interactions.published import published
 from fhir_server.interactions.request import Reply, Request
 from fhir_server.interactions.shape import shape
 from fhir_server.store.api import Stored
@@ -14,7 +15,13 @@ from fhir_server.store.api import Stored
 
 async def read(context: Context) -> Reply:
     """Return the current version; 304 when the caller has it, 410 when deleted, 404 when unknown."""
-    stored = await current(context, context.type, context.id)
+    try:
+        stored = await current(context, context.type, context.id)
+    except Fault as fault:
+        own = published(context.type, context.id)
+        if own is None or fault.kind is not Kind.NOT_FOUND:
+            raise
+        stored = own
     if _is_known(context.request, stored):
         return Reply(304, etag=stored.version, modified=stored.updated, resource=_name(stored))
     return _reply(context, stored)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from fhir_server.interactions.context import Operation
 from fhir_server.operations.break_glass import BREAK_GLASS
 from fhir_server.operations.consenting.decision import CONSENT_DECISION
+from fhir_server.operations.consenting.file import CONSENT_FILE, CONSENT_TEMPLATES
 from fhir_server.operations.consenting.simulate import CONSENT_SIMULATE
 from fhir_server.operations.everything import EVERYTHING_OPERATION
 from fhir_server.operations.lastn import LASTN
@@ -21,7 +22,9 @@ OPERATIONS: Mapping[str, Operation] = {
     for operation in (
         BREAK_GLASS,
         CONSENT_DECISION,
+        CONSENT_FILE,
         CONSENT_SIMULATE,
+        CONSENT_TEMPLATES,
         EVERYTHING_OPERATION,
         LASTN,
         MATCH,

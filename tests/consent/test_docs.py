@@ -12,6 +12,7 @@ from fhir_server.consent.combine import MOST_SLICES
 from fhir_server.consent.policy import ACT_CODE, policy
 from fhir_server.consent.provisions import MOST_LEVELS, MOST_PROVISIONS, MOST_VALUES
 from fhir_server.consent.source import refusals
+from fhir_server.consent.templates import templates
 from tests.consent.ruling import consent, labelled, sees
 from tests.consent.wishes import ZONE
 
@@ -44,3 +45,14 @@ def test_the_page_tells_which_roles_and_rules_are_understood() -> None:
     for code in {*policy().policy_rules, *(each for codes in policy().recipients.values() for each in codes)}:
         assert f"`{code}`" in PAGE
     assert all(each in PAGE for each in policy().standing | policy().contexts)
+
+
+def test_the_page_lists_every_template_with_its_words_and_parameters() -> None:
+    rows = re.findall(r"^\| `([a-z-]+)` \| (.+?) \| (.+?) \| (.+?) \|$", PAGE, re.MULTILINE)
+    listed = {code: (zh, en, set(re.findall(r"`([a-z-]+)`", named))) for code, zh, en, named in rows}
+    common = {"start", "end", "document", "verified-with"}
+
+    assert all(f"`{each}`" in PAGE for each in common)
+    assert {code: listed.get(code) for code in templates()} == {
+        code: (each.zh, each.en, each.parameters.keys() - common) for code, each in templates().items()
+    }
