@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from types import MappingProxyType
 from typing import Final
 
@@ -74,8 +75,17 @@ class Consenting:
                 with self._lock:
                     self._consents.learn(rules)
 
-    def joined(self, decision: Decision, asking: Asking, own: Callable[[str], Predicate]) -> Decision:
-        """Return the decision with what consents leave of it; ``own``: of a type, the asker's own records."""
+    def joined(
+        self,
+        decision: Decision,
+        asking: Asking,
+        own: Callable[[str], Predicate],
+        among: frozenset[int] | None = None,
+    ) -> Decision:
+        """Return the decision with what consents leave of it; ``own``: of a type, the asker's own records.
+
+        ``among``: judge these policy classes alone; what is about patients of others is hidden.
+        """
         if self._says_nothing(asking):
             return replace(decision, asking=asking)
         is_house = asking.organization is None and asking.user is None
@@ -89,7 +99,8 @@ class Consenting:
                 continue
             actions = _ACTIONS[letter]
             if actions not in tables:
-                tables[actions] = _Table(self._condition, askings(asking, letter), own)
+                condition = partial(self._condition, among)
+                tables[actions] = _Table(condition, askings(asking, letter), own)
             seen[letter] = replace(visibility, consents=tables[actions])
         return replace(decision, asking=asking, seen=MappingProxyType(seen))
 
@@ -98,8 +109,12 @@ class Consenting:
         as_stranger = replace(asking, custodian=False)
         return not self.highest and silence_permits(as_stranger, self._overarching)
 
-    def _condition(self, asking: Asking, type_: str, own: Predicate) -> Predicate:
+    def _condition(
+        self, among: frozenset[int] | None, asking: Asking, type_: str, own: Predicate
+    ) -> Predicate:
         with _closed_on_error(), self._lock:
+            if among is not None:
+                return self._consents.condition_among(asking, type_, among, own)
             return self._consents.condition(asking, type_, own)
 
 

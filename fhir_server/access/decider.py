@@ -122,6 +122,20 @@ class Decider:
             self._known.popitem(last=False)
         return decision
 
+    async def narrowed(self, actor: Actor, patients: frozenset[str]) -> Decision:
+        """Return what ``actor`` may do now with records about ``patients`` (ids) and about nobody.
+
+        For a request about them alone when the consents of all patients are too many for one search.
+        """
+        decision = await self.decide(actor)
+        known = self._known[id(actor)]
+        if known.asking is None:
+            return decision
+        classes = await self._store.policies.classes(patients)
+        return self._consenting.joined(
+            known.rights, known.asking, own_records(actor), frozenset(classes.values())
+        )
+
     async def _standing_of(self, actor: Actor) -> Standing | None:
         """Return what the actor is to a Consent; None for whom consents say nothing to."""
         if not is_asked(actor):

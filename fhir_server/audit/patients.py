@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from fhir_server.resources.compartment import parameters as compartment_parameters
+from fhir_server.search import subjects
 from fhir_server.search.expressions import Get, paths
 from fhir_server.search.parameters import parameters
 from fhir_server.search.references import local
@@ -77,7 +77,7 @@ def _decoder(type_: str) -> Callable[[bytes], Any]:
     """Return a function that decodes the elements that a type's compartment parameters name."""
     tree: _Tree = {}
     known = parameters(type_)
-    for code in compartment_parameters("Patient", type_):
+    for code in subjects.parameters(type_):
         for path in paths(known[code].expression, type_):
             if path.type != "Reference":
                 continue

@@ -38,6 +38,10 @@ Pair = tuple[Predicate, Predicate]
 """What may be seen as a stranger, and what as a stranger or as the records' custodian."""
 
 
+class TooManyConditions(Fault):
+    """The patients' consents come to more different conditions than one search can hold."""
+
+
 @dataclass(slots=True)
 class _Table:
     """For one asker and type: the classes by what they come to; the first ``known`` numbers are in it."""
@@ -94,7 +98,8 @@ class Consents:
 
         ``own``: the records whose custodian the asker's organisation is. What is about no patient is not
         touched; of a record about several all must permit; a class that is not known yet hides its patients.
-        Faults: FORBIDDEN (too-costly) for more than :data:`MOST_CONDITIONS` different conditions.
+        Raises :class:`TooManyConditions` (FORBIDDEN, too-costly) for more than :data:`MOST_CONDITIONS`
+        different conditions.
         """
         if type_ != "Patient" and not parameters(type_):
             return EVERYTHING
@@ -141,7 +146,7 @@ class Consents:
             advice = (
                 "The patients' consents differ too much for one request; ask for fewer patients or types."
             )
-            raise Fault(Kind.FORBIDDEN, advice, issues=(Issue("error", "too-costly", advice),))
+            raise TooManyConditions(Kind.FORBIDDEN, advice, issues=(Issue("error", "too-costly", advice),))
         as_stranger: dict[Predicate, set[int]] = {}
         as_either: dict[Predicate, set[int]] = {NOTHING: set()}
         for (stranger, either), numbers in groups.items():

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 
 from fhir_server.access.actor import Actor
 from fhir_server.access.bearer import unauthorized
@@ -17,11 +18,13 @@ from fhir_server.audit.patients import Patients
 from fhir_server.audit.recorder import Recorder
 from fhir_server.audit.store import AUDIT, unwritable
 from fhir_server.audit.trail import begin
+from fhir_server.consent.groups import TooManyConditions
 from fhir_server.faults import Fault, Kind
 from fhir_server.interactions import batch, capabilities, create, delete, history, patch, read, search, update
 from fhir_server.interactions.account import WRITES, Account
 from fhir_server.interactions.context import Context, Level, Operation, Services
 from fhir_server.interactions.deciding import Deciding
+from fhir_server.interactions.meant import meant
 from fhir_server.interactions.request import CLIENT_GONE, Reply, Request
 from fhir_server.interactions.rights import admit
 
@@ -105,15 +108,28 @@ class Runner:
         admit(context.decision, request, context.right)
         if request.name not in _WITHOUT_PARAMETERS:
             await self.services.known.refresh()
+        handler = self._handler(request)
+        try:
+            return await handler(context)
+        except TooManyConditions:
+            patients = await meant(context, self._patients)
+            if patients is None or account.trail.written:
+                raise
+        # Nothing was told yet, and nothing written: once more, for the patients whom it is about.
+        account.trail.seen.clear()
+        account.decision = await self._decider.narrowed(account.actor, patients)
+        return await handler(replace(context, decision=account.decision))
+
+    def _handler(self, request: Request) -> Handler:
         if request.name == "operation":
-            return await self._operation(request).handler(context)
+            return self._operation(request).handler
         handler = INTERACTIONS.get(request.name)
         if handler is None:
             raise Fault(
                 Kind.NOT_IMPLEMENTED,
                 f"{request.name} is not served; /metadata lists the interactions that are.",
             )
-        return await handler(context)
+        return handler
 
     def _actor(self, request: Request) -> Actor:
         """Return who asks; without a token nobody, or on a development server the developer."""

@@ -7,8 +7,8 @@ from datetime import UTC
 from fhir_server.audit.patients import Patients, patients_of
 from fhir_server.demo import bundles
 from fhir_server.resources.codec import decode, encode
-from fhir_server.resources.compartment import parameters
 from fhir_server.search.extract import Extractor
+from fhir_server.search.subjects import parameters
 from fhir_server.store.api import Stored
 
 
@@ -79,7 +79,7 @@ def test_the_extractor_agrees_on_the_demo_data() -> None:
             text = encode({**entry["resource"], "id": "x"}).replace(b"urn:uuid:", b"Patient/")
             tree = decode(text)
             type_ = tree["resourceType"]
-            codes = parameters("Patient", type_)
+            codes = parameters(type_)
             found = {
                 target.removeprefix("Patient/")
                 for code, target in extractor.extract(tree).references
