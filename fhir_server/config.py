@@ -74,6 +74,12 @@ class Settings(BaseSettings):
         64 * 1024 * 1024, ge=1024, description="Largest request body, in bytes, after unzipping."
     )
     max_entries: int = Field(5000, ge=1, description="Most entries in a batch or transaction.")
+    max_convert_bytes: int = Field(
+        8 * 1024 * 1024, ge=1024, description="Largest message or extract that $convert takes, in bytes."
+    )
+    max_convert_messages: int = Field(
+        1000, ge=1, description="Most messages, or rows of a table, that $convert takes at once."
+    )
     max_depth: int = Field(64, ge=8, le=400, description="Deepest nesting of a resource, in levels.")
     request_seconds: float = Field(60.0, gt=0, description="Longest time for one request, in seconds.")
     search_seconds: float = Field(

@@ -43,6 +43,7 @@ def request_of(context: Context, entry: Entry) -> Request:
         parameters=target.parameters,
         body=entry.resource,
         patch=entry.patch,
+        content=None,
         if_match=entry.if_match,
         if_none_match=entry.if_none_match,
         if_modified_since=entry.if_modified_since,

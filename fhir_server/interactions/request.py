@@ -6,7 +6,7 @@ https://hl7.org/fhir/R4/http.html
 from __future__ import annotations
 
 from dataclasses import field
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 from fhir_server.access.actor import Actor
 from fhir_server.frozen import frozen
@@ -16,6 +16,13 @@ CLIENT_GONE: Final = "The client went away before it was answered."
 
 Tree = dict[str, Any]
 """A resource as ``resources.codec`` decodes it: numbers with a point are Decimal."""
+
+
+class Content(NamedTuple):
+    """Bytes that are no resource: their Content-Type ("" when it was not said) and themselves."""
+
+    media: str
+    data: bytes
 
 
 @frozen
@@ -28,7 +35,8 @@ class Request:
     whose ``type`` is what is sought, None for all types. ``parameters``: name and value pairs in order,
     decoded, ``_format`` and ``_pretty`` removed. ``request_id``, ``address``: X-Request-Id and the client's
     network address, for the audit. ``body``: the decoded resource; for a JSON Patch ``patch``
-    instead. ``if_match`` and ``if_none_match``: ``*``, or version ids joined by commas, without quotes.
+    instead; ``content``: of an operation that takes other formats. ``if_match`` and ``if_none_match``: ``*``,
+    or version ids joined by commas, without quotes.
     ``if_modified_since``: in ms. ``if_none_exist``: the criteria, still percent-encoded.
     ``base``: the service's address without a trailing slash. ``actor``: who asks; None is nobody, who is
     refused everything but the capabilities, unless the server runs without authentication.
@@ -43,6 +51,7 @@ class Request:
     parameters: tuple[tuple[str, str], ...] = ()
     body: Tree | None = None
     patch: list[Any] | None = None
+    content: Content | None = None
     base: str = ""
     request_id: str = field(default="", compare=False)
     address: str = field(default="", compare=False)

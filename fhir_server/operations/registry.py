@@ -9,6 +9,7 @@ from fhir_server.operations.break_glass import BREAK_GLASS
 from fhir_server.operations.consenting.decision import CONSENT_DECISION
 from fhir_server.operations.consenting.file import CONSENT_FILE, CONSENT_TEMPLATES
 from fhir_server.operations.consenting.simulate import CONSENT_SIMULATE
+from fhir_server.operations.convert import CONVERT
 from fhir_server.operations.everything import EVERYTHING_OPERATION
 from fhir_server.operations.lastn import LASTN
 from fhir_server.operations.match import MATCH
@@ -21,6 +22,7 @@ OPERATIONS: Mapping[str, Operation] = {
     operation.name: operation
     for operation in (
         BREAK_GLASS,
+        CONVERT,
         CONSENT_DECISION,
         CONSENT_FILE,
         CONSENT_SIMULATE,

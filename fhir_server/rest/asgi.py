@@ -16,10 +16,10 @@ from urllib.parse import quote
 from fhir_server.access.actor import Actor
 from fhir_server.access.bearer import PURPOSE_HEADER
 from fhir_server.faults import Fault, Issue, Kind
-from fhir_server.interactions.request import Reply, Request
+from fhir_server.interactions.request import Content, Reply, Request
 from fhir_server.rest import binary
 from fhir_server.rest.base import base_from_host
-from fhir_server.rest.bodies import METHODS_WITH_BODY, Body, decode_body, limit_for
+from fhir_server.rest.bodies import METHODS_WITH_BODY, Body, decode_body, is_content, limit_for
 from fhir_server.rest.deadline import Deadlines
 from fhir_server.rest.hangup import Watched, may_be_given_up
 from fhir_server.rest.intake import (
@@ -170,7 +170,7 @@ class Rest:
             call.exchange.interaction = answer.name
             return probe_messages(answer, request_id, head=head)
         reply = await self._reply(call)
-        if call.is_binary and reply.status == 200:
+        if reply.status == 200 and (call.is_binary or binary.is_made(call.exchange.interaction, reply)):
             found = binary.native(reply, call.fields.get(b"accept", b""))
             if isinstance(found, binary.Native):
                 return await _native(call, reply, found)
@@ -263,6 +263,12 @@ class Rest:
         call.is_read = True
         call.exchange.received = len(raw)
         content_type = call.fields.get(b"content-type", b"")
+        if (
+            target.operation is not None
+            and raw
+            and is_content(target.operation, content_type, call.exchange.query)
+        ):
+            return Body(content=Content(content_type.decode("latin-1"), raw))
         depth = self._settings.max_depth
         if binary.is_write(target):
             method = call.scope["method"]

@@ -26,6 +26,7 @@ _SAFE: Final = frozenset({"GET", "HEAD"})
 _WRITES: Final = frozenset({"create", "update"})
 _EXPLICIT: Final = frozenset({"application/fhir+json", "application/fhir+xml"})
 _ANYTHING: Final = "application/octet-stream"
+_MADE: Final = b'{"resourceType":"Binary",'
 
 _is_read = re.compile(r"/Binary/[A-Za-z0-9\-.]{1,64}(?:/_history/\d{1,18})?/?").fullmatch
 _TOKEN: Final = r"[A-Za-z0-9!#$&^_.+\-]{1,127}"  # noqa: S105 a pattern of RFC 6838 section 4.2, no secret
@@ -70,6 +71,11 @@ _decode = msgspec.json.Decoder(_Binary).decode
 def is_read(method: str, path: str) -> bool:
     """Tell whether a method on a path below the base is a read or vread of a Binary, HEAD included."""
     return method in _SAFE and _is_read(path) is not None
+
+
+def is_made(interaction: str, reply: Reply) -> bool:
+    """Tell whether an operation answers with a Binary: its content is what was asked for."""
+    return interaction == "operation" and reply.body.startswith(_MADE)
 
 
 def native(reply: Reply, accept: bytes) -> Native | Reply:

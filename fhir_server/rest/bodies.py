@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fhir_server.faults import Fault, Kind
+from fhir_server.interactions.request import Content as Raw
 from fhir_server.resources.codec import decode, decode_patch
 from fhir_server.resources.xml import decode_xml
 from fhir_server.rest.negotiate import Content, content_of
@@ -21,19 +22,42 @@ MAX_FORM_BYTES = 1024 * 1024
 """Longest form of search parameters, in bytes; an honest one has a few kilobytes."""
 
 _SEARCHES = frozenset({"search-type", "search-system", "search-compartment"})
+_OF_ANY_MEDIA = frozenset({"$convert"})
+"""Operations that take content of other formats as their body."""
+_EXPLICIT = frozenset({b"application/fhir+json", b"application/fhir+xml"})
 
 
 class Body(NamedTuple):
-    """A decoded body: at most one of the three is there."""
+    """A body: at most one of the four is there."""
 
     tree: Tree | None = None
     patch: list[Any] | None = None
     form: Pairs = ()
+    content: Raw | None = None
 
 
 def limit_for(name: str, most: int) -> int:
     """Return the largest body, in bytes, of the interaction ``name``, where ``most`` is the setting."""
     return min(most, MAX_FORM_BYTES) if name in _SEARCHES else most
+
+
+def is_content(operation: str | None, content_type: bytes, query: Pairs) -> bool:
+    """Tell whether a body is content of another format, which the operation reads itself.
+
+    The media types of FHIR by name are FHIR. The generic ones (``application/json``) are content when the
+    address says of which format, for then the body need not.
+    """
+    if operation not in _OF_ANY_MEDIA:
+        return False
+    if content_type.partition(b";")[0].strip().lower() in _EXPLICIT:
+        return False
+    if any(name == "format" for name, _ in query):
+        return True
+    try:
+        content_of(content_type)
+    except Fault:
+        return bool(content_type)
+    return False
 
 
 def decode_body(name: str, method: str, content_type: bytes, raw: bytes, *, max_depth: int) -> Body:

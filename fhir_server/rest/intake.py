@@ -115,6 +115,7 @@ def request_of(
         parameters=parameters,
         body=body.tree,
         patch=body.patch,
+        content=body.content,
         base=origin.base,
         request_id=origin.request_id,
         address=origin.address,

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from fhir_server.faults import Kind
+from fhir_server.operations.converting.asked import ARGUMENTS, IN_BODY_ONLY, REPEATED
 from fhir_server.resources.types import RESOURCE_TYPES
 from fhir_server.rest.negotiate import Format
 from fhir_server.rest.routes import BASE_PATH, COMPARTMENTS, ROUTES, Route
@@ -20,6 +21,9 @@ _SEARCHES = frozenset({"search-type", "search-system", "search-compartment"})
 _PAGED = _SEARCHES | {"history-instance", "history-type", "history-system"}
 _PATCH_JSON = "application/json-patch+json"
 _FORM = "application/x-www-form-urlencoded"
+_CONVERT = "/$convert"
+_ANY = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+"""Content of any other media type, as $convert takes it and gives it."""
 # Where an operation answers with what it did, or a create with what it made, is the interaction's choice.
 _SUCCESS = {
     "create": ("200", "201"),
@@ -102,7 +106,15 @@ def _query_parameters(route: Route) -> list[dict[str, Any]]:
     ]
     if route.name in _PAGED and route.method == "GET":
         found.append(_query("_count", {"type": "integer", "minimum": 0}))
+    if route.path == _CONVERT:
+        found += [_argument(name) for name in ARGUMENTS if name not in IN_BODY_ONLY]
     return found
+
+
+def _argument(name: str) -> dict[str, Any]:
+    text = {"type": "string"}
+    schema = {"type": "array", "items": text} if name in REPEATED else text
+    return {**_query(name, schema), "description": ARGUMENTS[name]}
 
 
 def _query(name: str, schema: dict[str, Any]) -> dict[str, Any]:
@@ -115,6 +127,8 @@ def _body(route: Route) -> dict[str, Any]:
     if route.name in _SEARCHES:
         return {_FORM: {"schema": {"type": "object", "additionalProperties": {"type": "string"}}}}
     content = _content("Resource")
+    if route.path == _CONVERT:
+        content |= _ANY
     if route.name == "patch":
         content[_PATCH_JSON] = {"schema": {"type": "array", "items": {"type": "object"}}}
     return content
@@ -125,7 +139,7 @@ def _responses(route: Route) -> dict[str, Any]:
     for status in _SUCCESS.get(route.name, ("200",)):
         found[status] = {"description": "Done."}
         if status not in {"204", "304"}:
-            found[status]["content"] = _content("Resource")
+            found[status]["content"] = _content("Resource") | (_ANY if route.path == _CONVERT else {})
     for status in _FAULTS:
         found[status] = {"$ref": "#/components/responses/Refused"}
     return found

@@ -41,6 +41,7 @@ ROUTES = (
     Route("GET", "/", "search-system", "Search all types"),
     Route("POST", "/_search", "search-system", "Search all types, parameters in a form"),
     Route("GET", "/_history", "history-system", "History of all resources"),
+    Route("POST", "/$convert", "operation", "Convert a local format to FHIR, or back"),
     Route("GET", "/${operation}", "operation", "Run an operation on the system"),
     Route("POST", "/${operation}", "operation", "Run an operation on the system"),
     Route("DELETE", "/${operation}", "operation", "Cancel what an operation started"),
@@ -148,6 +149,8 @@ def _walk(path: str) -> tuple[_Node, dict[str, str]]:
         word = node.words.get(segment)
         if word is not None:
             node = word
+            if segment[0] == "$":
+                found["operation"] = segment
         elif segment.startswith("$") and node.operation is not None:
             found["operation"] = _operation(segment)
             node = node.operation

@@ -23,7 +23,6 @@ from mappings.cli.options import (
     context_of,
     err,
     format_of,
-    media_type,
     pairs_of,
 )
 from mappings.engine.batches import ROWS, Converted
@@ -32,6 +31,7 @@ from mappings.engine.format import MapFormat
 from mappings.engine.model import Context, Issue, Message, Refused
 from mappings.engine.report import Report
 from mappings.engine.write import write
+from mappings.media import media_type
 
 if TYPE_CHECKING:
     from mappings.cli.sending import Sender

@@ -16,12 +16,6 @@ from mappings.engine.model import Context
 err = Console(stderr=True)
 out = Console(soft_wrap=True)
 
-MEDIA_TYPES = {
-    ".json": "application/json", ".csv": "text/csv", ".tsv": "text/tab-separated-values",
-    ".txt": "text/plain",
-    ".xml": "application/xml", ".xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
-}  # fmt: skip
-
 MapsOption = Annotated[
     Path | None,
     typer.Option("--maps", help="Folder of your own maps (format: table).", exists=True, file_okay=False),
@@ -78,8 +72,3 @@ def context_of(
         archive=archive,
         media_type=media_type or "application/octet-stream",
     )
-
-
-def media_type(name: str) -> str:
-    """Return the media type of a file by its name."""
-    return MEDIA_TYPES.get(Path(name.removesuffix(".gz")).suffix.lower(), "application/octet-stream")

@@ -11,6 +11,7 @@ from mappings.engine import overlay, schema
 from mappings.engine.codes import Tables
 from mappings.engine.model import Issue, Map, Message, Refused
 from mappings.engine.yamltree import Spot
+from mappings.media import UNKNOWN
 
 
 class MapFormat:
@@ -19,6 +20,9 @@ class MapFormat:
     ``overlays``: folder of overlay files, which are named by what they call themselves. Subclasses split and
     join; they may say which fields a map's source has, and check messages by rules of the format.
     """
+
+    options: frozenset[str] = frozenset({"kind"})
+    """Options of ``split`` and ``join`` that a stranger may give: none of them opens a file or a database."""
 
     def __init__(
         self, name: str, folder: Path, tables: Tables | None = None, overlays: Path | None = None
@@ -52,6 +56,10 @@ class MapFormat:
     def join(self, messages: Sequence[Message], options: Mapping[str, str]) -> bytes:
         """Write messages of one kind as one file; see ``model.Format.join``."""
         raise NotImplementedError
+
+    def media_type(self, messages: Sequence[Message] = (), options: Mapping[str, str] | None = None) -> str:  # noqa: ARG002 - for subclasses that write several
+        """Return the media type of what ``join`` writes of the messages; of none, that of what is read."""
+        return UNKNOWN
 
     def ordered(self, files: Sequence[Path]) -> Sequence[Path]:
         """Return files in the order in which they are to be loaded: what others refer to comes first."""

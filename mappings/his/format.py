@@ -19,15 +19,26 @@ from mappings.his.places import File, Stream
 from mappings.his.rows import Position, Source, refused
 from mappings.his.tables import Table, schema
 from mappings.his.writing import write_text, write_workbook
+from mappings.media import MEDIA_TYPES
 
 
 class TableFormat(MapFormat):
     """A schema of tables: "junwei" or "hsa"."""
 
+    options = frozenset({"kind", "table", "encoding", "delimiter", "columns", "sheet", "as", "titles"})
+
     def __init__(self, name: str) -> None:
         folder = Path(__file__).parent
         super().__init__(name, folder / "maps" / name, _codes(folder / "codes" / f"{name}.yaml"))
         self.schema: Mapping[str, Table] = schema(name)
+
+    def media_type(self, messages: Sequence[Message] = (), options: Mapping[str, str] | None = None) -> str:
+        """Return that of a workbook when one is asked for, else of CSV in its encoding."""
+        given = options or {}
+        if given.get("as") == "workbook":
+            return MEDIA_TYPES[".xlsx"]
+        encoding = given.get("encoding", "utf-8").removesuffix("-sig")
+        return f"{MEDIA_TYPES['.csv']}; charset={encoding}" if messages else MEDIA_TYPES[".csv"]
 
     def map_for(self, message: Message, overlays: Sequence[str] = ()) -> Map | None:
         """Return the map that reads a row; None when its table has none.

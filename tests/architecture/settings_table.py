@@ -16,6 +16,7 @@ UNITS = {
     "port": "TCP port",
     "workers": "processes",
     "max_entries": "entries",
+    "max_convert_messages": "messages",
     "max_depth": "levels",
     "audit_retention_days": "days",
     "default_count": "entries",
