@@ -19,22 +19,17 @@ from fhir_server.access.decide import Decision
 from fhir_server.access.scopes import Letter
 from fhir_server.audit.entry import Entry
 from fhir_server.audit.events import action_of
-from fhir_server.audit.patients import Patients
-from fhir_server.audit.trail import unnoted
 from fhir_server.consent.asking import Asking
 from fhir_server.consent.combine import standing
 from fhir_server.consent.compile import speaks_to
 from fhir_server.consent.rule import Clause, Terms
 from fhir_server.consent.source import Directive
-from fhir_server.search.visibility import Visibility
 from fhir_server.store.api import Store
 
 REMEMBERED: Final = 20_000
 """Patients whose notes are kept in memory: a kilobyte or so for who has Consents, little for others."""
-_LOOK: Final = Visibility.everything("audit: whose record was refused")
 _LOG = logging.getLogger("fhir_server.consent")
 _LETTERS: Final[dict[str, Letter]] = {"C": "c", "U": "u", "D": "d"}
-_HIDDEN: Final = 404
 
 
 class _Root(msgspec.Struct, array_like=True, frozen=True):
@@ -76,18 +71,17 @@ def _who(terms: Terms) -> Terms:
 class Deciding:
     """Names the Consents behind audit entries; one for each process. ``store``: the records themselves."""
 
-    def __init__(self, store: Store, patients: Patients, base: str) -> None:
+    def __init__(self, store: Store) -> None:
         self._store = store
-        self._patients = patients
-        self._base = base
         self._governing = -1
         self._known: dict[str, _Notes] = {}
 
     async def named(self, entries: Sequence[Entry], decision: Decision | None) -> Sequence[Entry]:
         """Return the entries with, for each patient, the Consents that speak of who asked and what for.
 
-        What was not found, though it is there, is recorded with whose it is. An entry is recorded whatever
-        goes wrong here.
+        Of what was refused, those patients whom the address names: whose record it is was not looked up, for
+        that takes a time by which hidden could be told from unknown. An entry is recorded whatever goes wrong
+        here.
         """
         asking = decision.asking if decision is not None else None
         if asking is None:
@@ -100,25 +94,12 @@ class Deciding:
 
     async def _named(self, entry: Entry, asking: Asking) -> Entry:
         patients = entry.patients
-        if not patients and entry.status == _HIDDEN and entry.items:
-            patients = await self._of_hidden(entry)
-            entry = structs.replace(entry, patients=patients)
         if not patients or not self._store.stamps().classes:
             return entry
         notes = await self._notes(patients)
         asked = askings(asking, _LETTERS.get(action_of(entry), "r"))
         consents = tuple(_speaking(notes[patient], asked, entry.at) for patient in patients)
         return structs.replace(entry, consents=consents) if any(consents) else entry
-
-    async def _of_hidden(self, entry: Entry) -> tuple[str, ...]:
-        """Return the patients of the resource that was asked for and not shown; () when there is none."""
-        found: dict[str, None] = {}
-        for item in entry.items:
-            with unnoted():
-                stored = await self._store.read(_LOOK, item.type, item.id)
-            if stored is not None:
-                found.update(dict.fromkeys(self._patients.of(stored, self._base)))
-        return tuple(found)
 
     async def _notes(self, patients: Iterable[str]) -> dict[str, _Notes]:
         # The stamp is taken before: what is filed during the look-up makes the next one look again.

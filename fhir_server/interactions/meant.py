@@ -22,8 +22,8 @@ _LOOK: Final = Visibility.everything("consent: whose record is asked for")
 async def meant(context: Context, patients: Patients) -> frozenset[str] | None:
     """Return the ids of the patients that a request names, or whose record it addresses; None for neither.
 
-    Whether they exist, or may be seen, is not asked. Of an id that is unknown nobody is meant: then the answer
-    is that for a hidden one.
+    Whether they exist, or may be seen, is not asked. Of an unknown id nobody is meant: its answer is
+    that for a hidden one.
     """
     request = context.request
     kind, id_ = request.compartment or (request.type, request.id)

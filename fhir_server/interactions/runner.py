@@ -63,7 +63,7 @@ class Runner:
         self.services = services
         self._recorder = recorder
         self._patients = Patients()
-        self._deciding = Deciding(services.store, self._patients, services.settings.base_url)
+        self._deciding = Deciding(services.store)
         self._decider = Decider(services.store, services.settings.zone, services.settings.consent_policy)
 
     async def run(self, request: Request) -> Reply:

@@ -98,6 +98,8 @@ async def _measure(folder: Path, patients: int, rounds: int, say: Say) -> list[F
         for name, patient in ((f"a patient with {RECORDS:,} records", "large"), ("one with 3 records", "p0")):
             filed = await _filing(runner, patient, 10 * rounds)
             figures.append(Figure(f"consent: filing or withdrawing, {name}", filed, "ms", aim=_FILING))
+        plain = await _filing(runner, "p0", 10 * rounds, type_="Basic")
+        figures.append(Figure("consent: a plain durable write beside it", plain, "ms"))
         return figures
 
 
@@ -282,13 +284,18 @@ async def _time(runner: Runner, requests: list[Request]) -> float:
     return (time.process_time() - began) / turns
 
 
-async def _filing(runner: Runner, patient: str, times: int) -> float:
-    """Return the milliseconds, by the clock, of a filing or a withdrawal: median; the disk's part is in it."""
-    tree = {**_consent(patient, 1), "id": f"filed-{patient}"}
+async def _filing(runner: Runner, patient: str, times: int, type_: str = "Consent") -> float:
+    """Return the milliseconds, by the clock, of a filing or a withdrawal: median; the disk's part is in it.
+
+    ``type_`` Basic: of a record that decides nothing, which tells the disk's part.
+    """
+    filed = {**_consent(patient, 1), "id": f"filed-{patient}"}
+    plain = {"resourceType": "Basic", "id": f"filed-{patient}", "code": {"text": "active"}}
     taken = []
     for turn in range(times):
-        body = {**tree, "status": "inactive" if turn % 2 else "active"}
-        request = _request("update", "Consent", id_=tree["id"], body=body)
+        status = "inactive" if turn % 2 else "active"
+        body = {**plain, "code": {"text": status}} if type_ == "Basic" else {**filed, "status": status}
+        request = _request("update", type_, id_=body["id"], body=body)
         began = time.perf_counter()
         await runner.run(request)
         taken.append((time.perf_counter() - began) * 1000)
