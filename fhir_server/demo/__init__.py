@@ -11,7 +11,7 @@ from datetime import date, datetime, time, timedelta, timezone
 from random import Random
 
 from fhir_server.demo.chronic import begin, visits
-from fhir_server.demo.diseases import DISEASES
+from fhir_server.demo.diseases import DEPRESSION, DISEASES
 from fhir_server.demo.entries import Entries, Tree
 from fhir_server.demo.insured import Insured, coverage, patient, scheme_of
 from fhir_server.demo.organisations import FIRST, SECOND, agency, hospital, staffed
@@ -21,10 +21,14 @@ from fhir_server.demo.people import person
 SEED = 20260701
 """The seed of the demo data that ``fhir-server load --demo`` loads."""
 PATIENTS = 40
+COUNSELLED = frozenset({1, 2})
+"""Patients, one of each hospital, who are treated for a depression besides."""
 UNTIL = date(2026, 6, 30)
 """The day on which the two years end."""
 
 _CHINA = timezone(timedelta(hours=8))
+_COUNSELLING = 1000
+"""Added to a patient's number: the visits to another department have numbers of their own."""
 _TWO_YEARS = timedelta(days=730)
 
 
@@ -69,4 +73,9 @@ def _chronic(random: Random, number: int, end: datetime) -> Tree:
     onset = start - timedelta(days=random.randint(200, 4000))
     course = begin(entries, insured, place, payer, [main, *others], onset)
     visits(entries, random, course, start, end, number)
+    if number in COUNSELLED:
+        recently = end - timedelta(days=random.randint(100, 160))
+        counselling = staffed(entries, where, DEPRESSION.department)
+        troubles = begin(entries, insured, counselling, payer, [DEPRESSION], recently)
+        visits(entries, random, troubles, recently, end, number + _COUNSELLING)
     return entries.bundle()

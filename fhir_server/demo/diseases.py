@@ -210,3 +210,25 @@ DISEASES = (
         ("优质低蛋白饮食", "避免肾毒性药物", "每三个月复查肾功能"),
     ),
 )
+
+DEPRESSION = Disease(
+    "F32.1",
+    "Moderate depressive episode",
+    "中度抑郁发作",
+    "psychiatry",
+    (
+        _test(
+            "44261-6",
+            "Patient Health Questionnaire 9 item (PHQ-9) total score [Reported]",
+            "PHQ-9 抑郁症筛查量表总分",
+            "{score}",
+            "6",
+            "17",
+            "0-4",
+            "20.00",
+        ),
+    ),
+    (_drug("N06AB06", "sertraline", "盐酸舍曲林片 50 mg", "50 mg", 1, "39.80"),),
+    ("规律作息", "每四周复诊并填写量表", "情绪明显变化时及时联系医生"),
+)
+"""What some patients do not want everybody to see: the labels of mental health are given to its records."""

@@ -27,6 +27,7 @@ DEPARTMENTS = {
     "respiratory": "呼吸与危重症医学科",
     "nephrology": "肾内科",
     "gastroenterology": "消化内科",
+    "psychiatry": "临床心理科",
 }
 _DOCTORS = {
     "cardiology": ("林", "示远"),
@@ -34,6 +35,7 @@ _DOCTORS = {
     "respiratory": ("何", "示清"),
     "nephrology": ("罗", "示安"),
     "gastroenterology": ("郭", "示和"),
+    "psychiatry": ("唐", "示心"),
 }
 
 

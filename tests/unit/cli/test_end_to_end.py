@@ -83,7 +83,7 @@ def test_the_demo_data_loads_whole_and_makes_no_second_hospital(house: RealHouse
     counts = house.told()["resources"]
     assert counts["Patient"] == counts["Coverage"] == 41
     # Two hospitals, one insurer, and the departments that treat somebody.
-    assert 4 < counts["Organization"] <= 3 + 2 * 5
+    assert 4 < counts["Organization"] <= 3 + 2 * 6
     assert counts["Practitioner"] == counts["PractitionerRole"] == counts["Organization"] - 3
 
 

@@ -16,6 +16,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fhir_server.consent.labels import rules
+from fhir_server.consent.policy import ACT_CODE
 from fhir_server.demo import PATIENTS, UNTIL, bundles
 from fhir_server.demo.codes import ID_CARD, INSURANCE_CARD
 from fhir_server.demo.people import check_digit, id_number
@@ -199,7 +201,7 @@ def test_all_five_chronic_diseases_occur_and_some_patients_have_several() -> Non
         if "chronic" in name
     ]
 
-    assert set().union(*found) == {"I10", "E11.9", "I25.1", "J44.9", "N18.3"}
+    assert set().union(*found) == {"I10", "E11.9", "I25.1", "J44.9", "N18.3", "F32.1"}
     assert {len(each) for each in found} == {1, 2, 3}
 
 
@@ -287,3 +289,14 @@ def test_a_mistyped_digit_never_keeps_the_check_digit(
     assert len(number) == 18
     assert check_digit(number[:17]) == number[17]
     assert check_digit(wrong) != number[17]
+
+
+def test_two_patients_of_different_hospitals_have_records_that_are_labelled_as_mental_health() -> None:
+    psychiatric = (ACT_CODE, "PSY")
+    counselled = [
+        name
+        for name, bundle in BUNDLES.items()
+        if any(psychiatric in rules().of_codes(each, ENCODE(each)) for each in resources(bundle))
+    ]
+
+    assert counselled == ["01-chronic-patient.json", "02-chronic-patient.json"]
