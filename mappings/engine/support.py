@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -9,6 +10,14 @@ from typing import Any
 from mappings.engine.model import Condition, Group, Link, Map, Pair, Target
 
 EMPTY: Mapping[str, Any] = {}
+
+
+_is_code = re.compile(r"[A-Za-z0-9._\-]{1,8}").fullmatch
+
+
+def quoted(value: str) -> str:
+    """Quote a value that should be a code; one that does not look like a code may be somebody's name."""
+    return f"'{value}'" if _is_code(value) else f"of {len(value)} characters"
 
 
 def text(value: Any) -> Any:

@@ -86,7 +86,11 @@ class Delimited(Source):
         lines = self._first_lines(encoding)
         dialect = self.dialect or dialects.detect(lines)
         written = (line for line in lines if line.strip())
-        return encoding, dialect, next(csv.reader(written, delimiter=dialect.delimiter), [])
+        try:
+            return encoding, dialect, next(csv.reader(written, delimiter=dialect.delimiter), [])
+        except csv.Error:
+            sentence = "The first line is no row of columns: a line end or a quote stands where none may."
+            raise refused(self.name, sentence) from None
 
     @cached_property
     def _layout(self) -> tuple[Encoding, dialects.Dialect, list[str], int]:

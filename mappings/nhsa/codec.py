@@ -14,6 +14,7 @@ from decimal import Decimal
 from typing import Any
 
 from mappings.engine.model import Issue, Message, Tree
+from mappings.engine.support import quoted
 from mappings.nhsa.envelope import (
     ENCODER,
     PASSED_ON,
@@ -124,7 +125,7 @@ def _direction(value: Mapping[str, Any]) -> str | None:
 
 def _stranger(value: Mapping[str, Any], where: str) -> Issue:
     if "code" in value and "message" in value:
-        sentence = f"The gateway refused with code {as_text(value['code'])[:20]}; no transaction answered."
+        sentence = f"The gateway refused with code {quoted(as_text(value['code']))}; no transaction answered."
         return Issue("error", "transient", where, sentence)
     sentence = "Neither a request (infno, input) nor a response (infcode, output)."
     return Issue("error", "structure", where, sentence)

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from mappings.engine.model import Issue
+from mappings.engine.support import quoted
 from mappings.nhsa.fields import number_of, numbers, transaction
 from mappings.nhsa.parse import plain
 
@@ -67,7 +68,7 @@ def faults(members: Mapping[str, str], kind: str, direction: str, where: str) ->
     if missing:
         yield Issue("information", "required", where, f"The envelope lacks {', '.join(missing)}.")
     if number_of(kind) is None:
-        sentence = f"The transaction {kind[:10]} is not described; its fields have no types."
+        sentence = f"The transaction {quoted(kind)} is not described; its fields have no types."
         yield Issue("warning", "not-supported", where, sentence)
     for wrong, right in _MISSPELLED.items():
         if wrong in members:

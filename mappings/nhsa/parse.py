@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 from mappings.engine.model import Issue
+from mappings.engine.support import quoted
 
 MAX_BYTES = 64 * 1024 * 1024
 """No transaction comes near this (the specification allows 40,000 characters); larger is refused unread."""
@@ -43,7 +44,7 @@ def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
         raise _Unfit(
-            f"the member {twice[:40]!r} stands twice in one object, and which one counts is not said"
+            f"the member {quoted(twice)} stands twice in one object, and which one counts is not said"
         )
     return members
 

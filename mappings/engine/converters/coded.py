@@ -12,6 +12,7 @@ from typing import Any
 from mappings.engine.codes import CodeTable
 from mappings.engine.converters.base import Converter, Options, Warned, as_text, chosen
 from mappings.engine.path import find, parse
+from mappings.engine.support import quoted
 from mappings.engine.systems import common
 
 _NATIVE = parse("extension('native-code').valueString", common())
@@ -38,7 +39,7 @@ def _code(table: CodeTable) -> Converter:
     def read(native: str) -> str:
         known = table.known(native)
         if known is None:
-            raise ValueError(f"The code '{native[:20]}' is not in the table {table.name}.")
+            raise ValueError(f"The code {quoted(native)} is not in the table {table.name}.")
         code = table.to.get(known) if table.to else native
         if code is None:
             raise ValueError(f"The table {table.name} says of the code '{known}' no FHIR code.")
@@ -63,7 +64,7 @@ def _coding(table: CodeTable) -> Converter:
     def read(native: str) -> Any:
         known = table.known(native)
         if known is None:
-            sentence = f"The code '{native[:20]}' is not in the table {table.name}; it is kept as it is."
+            sentence = f"The code {quoted(native)} is not in the table {table.name}; it is kept as it is."
             return Warned({**system, "code": native}, sentence)
         coding: dict[str, Any] = {**system, "code": known}
         if table.display.get(known):

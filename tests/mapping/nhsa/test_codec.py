@@ -163,7 +163,7 @@ def test_tells_a_refusal_of_the_platform_without_its_words() -> None:
 def test_tells_a_refusal_of_the_gateway() -> None:
     [issue] = issues({"code": 401, "message": "signature"}, "error")
 
-    assert "gateway refused with code 401" in issue.sentence
+    assert "gateway refused with code '401'" in issue.sentence
 
 
 def test_tells_what_is_no_message() -> None:
