@@ -79,8 +79,27 @@ async def _carried_out(context: Context, bundle: Tree) -> tuple[Tree, tuple[str,
     original = _original(bundle)
     if original is not None and not context.decision.may_create_under(_BINARY):
         bundle = await _under_any_id(context, bundle, original)
+    bundle = _owned(context, bundle)
     reply = await run(context, Request("batch", method="POST", body=bundle, prefer_return="minimal"))
     return decode(reply.body), original
+
+
+def _owned(context: Context, bundle: Tree) -> Tree:
+    """Return the Bundle as its sender's own: a patient whom nobody is said to manage is the organisation's.
+
+    Local messages do not say whose patients theirs are; without it no organisation could send any.
+    """
+    organization = context.decision.actor.organization
+    if organization is None:
+        return bundle
+    manager = {"managingOrganization": {"reference": organization}}
+    entries = [
+        {**entry, "resource": {**manager, **entry["resource"]}}
+        if entry["resource"]["resourceType"] == "Patient"
+        else entry
+        for entry in bundle["entry"]
+    ]
+    return {**bundle, "entry": entries}
 
 
 async def run(context: Context, request: Request) -> Reply:
