@@ -166,7 +166,7 @@ class Masks:
         for name, kind in self._plan(type_).items():
             beside = f"_{name}"
             if kind is None:
-                if name in node or beside in node:
+                if name in node or (beside in node and _strip(node, beside)):
                     _remove(node, name, definitions()[type_].properties[name])
                     changed = True
             elif kind in PRIMITIVES:
@@ -231,14 +231,22 @@ def _asked(type_: str, predicate: Predicate) -> Iterator[tuple[str, str]]:
 
 
 @cache
-def masks_for(purpose: str | None) -> Masks | None:
-    """Return what a purpose of use masks, by itself or by one that includes it; None: nothing."""
+def masks_for(*purposes: str | None) -> Masks | None:
+    """Return what each of these purposes of use masks, by itself or by one that includes it; None: nothing.
+
+    Several purposes: any of them may be meant. None among them: one that is not known masks nothing.
+    """
+    masked = [_rules(each) for each in purposes]
+    rules = frozenset.intersection(*masked) if masked else frozenset()
+    return Masks(rules) if rules else None
+
+
+def _rules(purpose: str | None) -> frozenset[str]:
     if purpose is None:
-        return None
+        return frozenset()
     file = _policy()
     groups = {group for each in purposes_above(purpose) for group in file.masks.get(each, ())}
-    rules = frozenset(rule for group in groups for rule in file.mask_elements[group])
-    return Masks(rules) if rules else None
+    return frozenset(rule for group in groups for rule in file.mask_elements[group])
 
 
 @cache

@@ -107,7 +107,7 @@ def test_what_is_accepted_comes_back_the_same_whatever_it_is(server: Server, tre
     created = server.post(type_, dump(tree), content_type=JSON)
 
     if created.status_code == 201:
-        read = server.get(created.headers["location"])
+        read = server.get(created.headers["location"], accept=JSON)
         told = load(read)
         assert told == load(server.get(f"{created.headers['location']}?_pretty=true"))
         meta = {k: v for k, v in told.pop("meta").items() if k not in {"versionId", "lastUpdated"}}
@@ -120,7 +120,7 @@ def test_what_is_accepted_comes_back_the_same_whatever_it_is(server: Server, tre
         sent.pop("id", None)
         assert dump(told) == dump(sent)
     else:
-        assert created.status_code == 422
+        assert created.status_code == (405 if type_ == "AuditEvent" else 422)
 
 
 @settings(max_examples=60)
