@@ -37,10 +37,15 @@ class Told:
 
     @property
     def is_done(self) -> bool:
-        """Whether it was converted, and stored if that was asked for."""
-        return (
-            self.fault is None and self.piece.result is not None and bool(self.piece.result.bundle["entry"])
-        )
+        """Whether it was converted, and stored if that was asked for.
+
+        Some messages say nothing that becomes a resource (an answer that all is well): these are done too.
+        """
+        result = self.piece.result
+        if self.fault is not None or result is None:
+            return False
+        found = (*self.piece.issues, *result.issues)
+        return bool(result.bundle["entry"]) or not any(issue.severity in ERRORS for issue in found)
 
     def issues(self) -> list[Issue]:
         """List every issue: of reading, of the map, of the store."""
