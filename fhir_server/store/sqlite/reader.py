@@ -14,6 +14,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+from fhir_server.store.sqlite.schema import Connection
 from fhir_server.store.sqlite.trouble import closed, is_interrupt, too_costly, unavailable
 
 T = TypeVar("T")
@@ -35,7 +36,7 @@ class Late(Exception):
 class Session:
     """One reader connection and the time until which it may work."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: Connection) -> None:
         self.connection = connection
         self._until = _FOREVER
         self._stopped = False
@@ -71,6 +72,9 @@ class Session:
             try:
                 self._until, self._given_up = until, given_up
                 return work(self)
+            except sqlite3.OperationalError:
+                self.connection.renew()
+                raise
             finally:
                 self._until, self._given_up = _FOREVER, None
                 if self.connection.in_transaction:
@@ -86,7 +90,7 @@ class Session:
 class Readers:
     """The reader connections of one process: one for the event loop, one for each thread of a small pool."""
 
-    def __init__(self, connect: Callable[[], sqlite3.Connection], *, threads: int, seconds: float) -> None:
+    def __init__(self, connect: Callable[[], Connection], *, threads: int, seconds: float) -> None:
         self._connect = connect
         self._seconds = seconds
         self._inline = Session(connect())

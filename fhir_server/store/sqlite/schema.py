@@ -230,9 +230,32 @@ VERSION = len(MIGRATIONS)
 
 
 class Connection(sqlite3.Connection):
-    """A connection that carries along what answers its functions (:mod:`functions`)."""
+    """A connection that carries along what answers its functions (:mod:`functions`).
+
+    Python 3.11 keeps a prepared statement "in use" for ever once fetching its rows has failed, as when a
+    slow search is stopped: from then on it would be prepared anew each time, which takes longer than most
+    searches do.
+    """
 
     judge: Any = None
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._last = ""
+        self._renewed: dict[str, str] = {}
+        self._failures = 0
+
+    def execute(self, statement: str, parameters: Any = (), /) -> sqlite3.Cursor:
+        """Run a statement, by another name if one of this text has failed."""
+        self._last = statement
+        return super().execute(self._renewed.get(statement, statement), parameters)
+
+    def renew(self) -> None:
+        """Give the statement that was run last, and that failed, a name that the cache does not know."""
+        self._failures += 1
+        if len(self._renewed) >= _STATEMENTS:
+            self._renewed.clear()
+        self._renewed[self._last] = f"{self._last} -- {self._failures}"
 
 
 def connect(path: Path, *, writing: bool = False, busy_seconds: float = 5.0) -> Connection:

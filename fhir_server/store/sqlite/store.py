@@ -98,7 +98,7 @@ class SqliteStore:
 
         texts = functions.Texts()
 
-        def connect(*, writing: bool) -> sqlite3.Connection:
+        def connect(*, writing: bool) -> schema.Connection:
             connection = schema.connect(self._path, writing=writing, busy_seconds=options.lock_seconds)
             judge = functions.Judge(tools.opener, tools.extractor, tools.blind, texts, options.clock)
             functions.register(connection, judge)

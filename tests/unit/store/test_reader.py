@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from fhir_server.store.sqlite import schema
 from fhir_server.store.sqlite.reader import Late, Readers, Session
 
 
 def test_a_read_that_uses_up_its_time_leaves_the_connection_ready_for_the_next(tmp_path: Path) -> None:
-    session = Session(sqlite3.connect(tmp_path / "x.sqlite", isolation_level=None))
+    session = Session(schema.connect(tmp_path / "x.sqlite"))
 
     def one(session: Session) -> int:
         return int(session.connection.execute("SELECT 1").fetchone()[0])
@@ -32,7 +33,7 @@ def test_a_read_that_uses_up_its_time_leaves_the_connection_ready_for_the_next(t
 
 def test_thousands_of_reads_whose_time_is_over_when_they_end_all_answer(tmp_path: Path) -> None:
     # The progress handler counts instructions across statements: now and then it fires in the COMMIT.
-    session = Session(sqlite3.connect(tmp_path / "x.sqlite", isolation_level=None))
+    session = Session(schema.connect(tmp_path / "x.sqlite"))
 
     def at_the_limit(session: Session) -> int:
         found = int(session.connection.execute("SELECT 1").fetchone()[0])
@@ -44,7 +45,7 @@ def test_thousands_of_reads_whose_time_is_over_when_they_end_all_answer(tmp_path
 
 
 def test_a_time_that_is_over_before_it_begins_leaves_no_transaction_open(tmp_path: Path) -> None:
-    session = Session(sqlite3.connect(tmp_path / "x.sqlite", isolation_level=None))
+    session = Session(schema.connect(tmp_path / "x.sqlite"))
     for _ in range(3000):
         with contextlib.suppress(Late):
             session.attempt(lambda session: session.connection.execute("SELECT 1").fetchone(), -1)
@@ -54,11 +55,40 @@ def test_a_time_that_is_over_before_it_begins_leaves_no_transaction_open(tmp_pat
     session.connection.close()
 
 
+@pytest.mark.parametrize("seconds", [0.02, 60])
+def test_a_statement_whose_rows_took_too_long_is_prepared_once_for_those_who_ask_again(
+    tmp_path: Path, seconds: float
+) -> None:
+    """Python's sqlite3 never again uses a prepared statement that failed while its rows were fetched."""
+    session = Session(schema.connect(tmp_path / "x.sqlite"))
+    counting = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n LIMIT ?) SELECT i FROM n"
+
+    def rows(limit: int) -> list[int]:
+        return session.attempt(lambda it: [i for (i,) in it.connection.execute(counting, (limit,))], seconds)
+
+    if seconds < 1:
+        with pytest.raises(Late):
+            rows(10**12)
+    prepared: list[int] = []
+
+    def note(action: int, *_: object) -> int:
+        prepared.append(action)
+        return sqlite3.SQLITE_OK
+
+    session.connection.set_authorizer(note)
+    assert rows(1) == [1]
+    assert prepared
+    prepared.clear()
+    assert [rows(limit) for limit in (1, 2, 3)] == [[1], [1, 2], [1, 2, 3]]
+    assert prepared == []
+    session.connection.close()
+
+
 async def test_work_that_nobody_waits_for_any_more_is_stopped(tmp_path: Path) -> None:
     """Its one thread is free for the next reader long before the time limit."""
 
-    def connect() -> sqlite3.Connection:
-        return sqlite3.connect(tmp_path / "x.sqlite", isolation_level=None, check_same_thread=False)
+    def connect() -> schema.Connection:
+        return schema.connect(tmp_path / "x.sqlite")
 
     begun = threading.Event()
 
