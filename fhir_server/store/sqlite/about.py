@@ -67,30 +67,62 @@ def about(
     """
     rests = [tests(branch.rest) for branch in spoken]
     verdicts = _Verdicts.of([branch.about for branch in spoken])
+    # Where nothing is said of class 0, patients without a class are passed over at once: they are most.
+    join = "LEFT JOIN" if verdicts.says_0 else "CROSS JOIN"
 
     def test(sk: str) -> Sql:
         if not verdicts.codes:
             return FALSE
         a, s, c = next(names), next(names), next(names)
         passed = [all_true([each.test(sk) for each in rest]) for rest in rests]
-        cases = [(code, any_true([passed[i] for i in some])) for code, some in verdicts.codes.items()]
-        # Where nothing is said of class 0, patients without a class are passed over at once: they are most.
-        join, number = (
-            ("LEFT JOIN", f"coalesce({c}.number, 0)") if verdicts.says_0 else ("CROSS JOIN", f"{c}.number")
-        )
-        when = " ".join(f"WHEN x'{code.hex()}' THEN {bare(condition)}" for code, condition in cases)
+        case = verdicts.case(c, passed)
         return Exists(
             f"EXISTS (SELECT 1 FROM head {a}"
             f" LEFT JOIN subject {s} ON {s}.sk=CASE {a}.pat WHEN {SEVERAL} THEN {a}.sk END"
-            f" {join} patient_class {c} ON {c}.k=coalesce({s}.k, {a}.pat)"
-            f" AND {c}.since<=(SELECT moment()) AND {c}.until>(SELECT moment())"
-            f" WHERE CASE {verdicts.at(number)} {when} END"
-            f" AND {a}.sk={sk} AND {a}.pat!={NOBODY})",
-            (verdicts.table, *(arg for _, condition in cases for arg in condition.args)),
+            f" {join} patient_class {c} ON {c}.k=coalesce({s}.k, {a}.pat) AND {_now(c)}"
+            f" WHERE {case.text} AND {a}.sk={sk} AND {a}.pat!={NOBODY})",
+            case.args,
+        )
+
+    def beside(sk: str) -> Sql:
+        if not verdicts.codes:
+            return FALSE
+        head, of_one = _beside(sk)
+        s, c = next(names), next(names)
+        passed = [all_true([each.quickest(sk) for each in rest]) for rest in rests]
+        one, each_of_several = verdicts.case(of_one, passed), verdicts.case(c, passed)
+        return Exists(
+            f"CASE {head}.pat WHEN {NOBODY} THEN 0 WHEN {SEVERAL} THEN EXISTS (SELECT 1 FROM subject {s}"
+            f" {join} patient_class {c} ON {c}.k={s}.k AND {_now(c)}"
+            f" WHERE {each_of_several.text} AND {s}.sk={sk}) ELSE {one.text} END",
+            each_of_several.args + one.args,
         )
 
     cost = max((each.cost for rest in rests for each in rest), default=Cost.SET)
-    return Conjunct(test, label="policy class", cost=max(cost, Cost.SET))
+    return Conjunct(test, label="policy class", cost=max(cost, Cost.SET), beside=beside)
+
+
+def joined(sk: str) -> Sql:
+    """Return the joins that put a candidate's patient and its class beside it: one row or none of them.
+
+    Looking a candidate up by a join costs half of what it costs in a condition, where SQLite opens each
+    table anew. A patient is in one class at a time, so that no candidate is multiplied.
+    """
+    head, c = _beside(sk)
+    return Sql(
+        f" CROSS JOIN head {head} ON {head}.sk={sk}"
+        f" LEFT JOIN patient_class {c} ON {c}.k={head}.pat AND {_now(c)}"
+    )
+
+
+def _beside(sk: str) -> tuple[str, str]:
+    """Return the SQL names of what :func:`joined` puts beside a candidate: its head, its patient's class."""
+    candidate = sk.removesuffix(".sk")
+    return f"{candidate}_h", f"{candidate}_c"
+
+
+def _now(c: str) -> str:
+    return f"{c}.since<=(SELECT moment()) AND {c}.until>(SELECT moment())"
 
 
 def refuse_unprepared(connection: sqlite3.Connection) -> None:
@@ -136,10 +168,19 @@ class _Verdicts:
         """True when something is said of patients who are in no class."""
         return self.table[: self.width] in self.codes
 
-    def at(self, number: str) -> str:
-        """Return the SQL of the code of the class whose SQL is given; it holds one ``?``, for the table."""
+    def case(self, c: str, passed: Sequence[Sql]) -> Sql:
+        """Return the condition that a branch passes that speaks of the class in the row ``c``.
+
+        ``passed``: what each branch asks besides. Without a row the class is 0.
+        """
+        number = f"coalesce({c}.number, 0)" if self.says_0 else f"{c}.number"
         place = number if self.last is None else f"min({number}, {self.last})"
-        return f"substr(?, {place}*{self.width}+1, {self.width})"
+        cases = [(code, any_true([passed[i] for i in some])) for code, some in self.codes.items()]
+        when = " ".join(f"WHEN x'{code.hex()}' THEN {bare(condition)}" for code, condition in cases)
+        return Sql(
+            f"CASE substr(?, {place}*{self.width}+1, {self.width}) {when} ELSE 0 END",
+            (self.table, *(arg for _, condition in cases for arg in condition.args)),
+        )
 
 
 def _includes(about: About, number: int) -> bool:

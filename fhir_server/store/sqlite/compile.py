@@ -37,7 +37,7 @@ from fhir_server.search.predicate import (
     TokenIs,
     Where,
 )
-from fhir_server.store.sqlite.about import Branch, about, refuse_unprepared
+from fhir_server.store.sqlite.about import Branch, about, joined, refuse_unprepared
 from fhir_server.store.sqlite.about import branches as branches_of
 from fhir_server.store.sqlite.chains import chain, has, is_dear
 from fhir_server.store.sqlite.fragment import (
@@ -67,10 +67,10 @@ _OPENING: Final = 400
 _DEAR: Final = 300
 """What listing costs that opens resources is taken for so many rows: fewer candidates are tested instead."""
 
-PLACE: Final = "\0"
-"""Stands for the SQL name of the ``sk`` in a condition that was compiled for any."""
+Held = Mapping[tuple[str, int], Conjunct]
 
-Held = Mapping[tuple[str, int], Sql]
+_PLACE: Final = "\0"
+"""Stands for the SQL name of the candidates in a condition that was compiled for any."""
 
 NONE_HELD: Final[Held] = MappingProxyType({})
 
@@ -101,8 +101,8 @@ class Driven:
 class Compiler:
     """Compiles for one connection at one moment: it looks up numbers and counts postings.
 
-    ``held``: conditions that are compiled already, by type and by the id of the predicate; their texts say
-    :data:`PLACE` where the ``sk`` belongs. ``counts``: candidates that are tested are counted, for a plan.
+    ``held``: conditions that are compiled already, by type and by the id of the predicate.
+    ``counts``: candidates that are tested are counted, for a plan.
     """
 
     prefix = "a"
@@ -128,13 +128,21 @@ class Compiler:
         base = driven.driver.rows() if driven.driver and driven.driver.rows else self.listing(type_)
         if not driven.tests:
             return base
-        tests = where([conjunct.test(f"{alias}.sk") for conjunct in driven.tests])
-        return Sql(f"SELECT {alias}.sk FROM ({base.text}) {alias} WHERE {tests.text}", base.args + tests.args)
+        beside = self.beside(driven.tests, f"{alias}.sk")
+        tests = where([conjunct.quickest(f"{alias}.sk") for conjunct in driven.tests])
+        return Sql(
+            f"SELECT {alias}.sk FROM ({base.text}) {alias}{beside.text} WHERE {tests.text}",
+            (*base.args, *beside.args, *tests.args),
+        )
+
+    def beside(self, tests: Sequence[Conjunct], sk: str) -> Sql:
+        """Return the joins that ``passing`` needs after the candidates; ``sk`` ends with ``.sk``."""
+        return joined(sk) if any(test.beside for test in tests) else Sql("")
 
     def passing(self, tests: Sequence[Conjunct], sk: str) -> Sql:
         """Return the condition that the candidate ``sk`` passes the tests, counting it when asked to."""
         counted = [Sql(f"seen({sk})")] if self.counts else []
-        return all_true([*counted, *(conjunct.test(sk) for conjunct in tests)])
+        return all_true([*counted, *(conjunct.quickest(sk) for conjunct in tests)])
 
     def test(self, type_: str, predicate: Predicate, sk: str) -> Sql:
         """Return the condition that the live resource ``sk`` of ``type_`` satisfies ``predicate``."""
@@ -267,9 +275,7 @@ class Compiler:
                 return self._any(type_, items)
             case Not(inner):
                 held = self._held.get((type_, id(item)))
-                if held is not None:
-                    return Conjunct(partial(placed, held), label="not", cost=Cost.SET)
-                return Conjunct(lambda sk: negated(self.test(type_, inner, sk)), label="not", cost=Cost.SET)
+                return held or _negation(self.conjuncts(type_, inner))
             case Everything() | All():
                 return Conjunct(
                     lambda sk: self.test(type_, item, sk), lambda: self.rows(type_, item), label="all"
@@ -320,6 +326,7 @@ class Compiler:
             return branches[0][1][0]
         # One branch that can only list the type makes the union as long as the type.
         able = all(any(c.rows is not None for c in conjuncts) for _, conjuncts in branches)
+        stand_beside = any(c.beside for _, conjuncts in branches for c in conjuncts)
         return Conjunct(
             lambda sk: any_true([all_true([c.test(sk) for c in conjuncts]) for _, conjuncts in branches]),
             (lambda: union_all([self.rows(type_, item) for item in joined])) if able else None,
@@ -327,6 +334,13 @@ class Compiler:
             cost=max((c.cost for _, conjuncts in branches for c in conjuncts), default=Cost.POINT),
             is_dear=any(map(is_dear, joined)),
             weight=max((c.weight for _, conjuncts in branches for c in conjuncts), default=1),
+            beside=(
+                lambda sk: any_true(
+                    [all_true([c.quickest(sk) for c in conjuncts]) for _, conjuncts in branches]
+                )
+            )
+            if stand_beside
+            else None,
         )
 
 
@@ -349,6 +363,24 @@ def _cheapest_first(conjuncts: Sequence[Conjunct]) -> tuple[Conjunct, ...]:
     return tuple(sorted(conjuncts, key=lambda conjunct: conjunct.cost))
 
 
-def placed(condition: Sql, sk: str) -> Sql:
-    """Return a condition that was compiled for any ``sk`` for this one."""
-    return Sql(condition.text.replace(PLACE, sk), condition.args)
+def _negation(conjuncts: Sequence[Conjunct]) -> Conjunct:
+    """Return the condition that not all ``conjuncts`` hold."""
+    return Conjunct(
+        lambda sk: negated(all_true([each.test(sk) for each in conjuncts])),
+        label="not",
+        cost=Cost.SET,
+        beside=(lambda sk: negated(all_true([each.quickest(sk) for each in conjuncts])))
+        if any(each.beside for each in conjuncts)
+        else None,
+    )
+
+
+def kept(conjunct: Conjunct) -> Conjunct:
+    """Return a condition that is compiled now, once and for any candidate."""
+    test = conjunct.test(f"{_PLACE}.sk")
+    beside = None if conjunct.beside is None else partial(_placed, conjunct.beside(f"{_PLACE}.sk"))
+    return Conjunct(partial(_placed, test), label=conjunct.label, cost=conjunct.cost, beside=beside)
+
+
+def _placed(condition: Sql, sk: str) -> Sql:
+    return Sql(condition.text.replace(_PLACE, sk.removesuffix(".sk")), condition.args)

@@ -33,7 +33,7 @@ class _And(_Joined):
 
 
 class Exists(Sql):
-    """A condition that is one EXISTS and nothing more, so that NOT needs no parentheses around it."""
+    """A condition that is one EXISTS or CASE and no more, so that NOT needs no parentheses around it."""
 
     __slots__ = ()
 
@@ -123,7 +123,8 @@ class Conjunct:
     resources. ``opened``: the same test by opening the resource, cheaper than a set for few candidates.
     ``inner``: type and predicate at the other end of a chain. ``span``: number of the parameter, of whose
     spans it says something, and the condition that a simple row of it (see ``rows``) meets. ``weight``: what
-    listing a row costs, a row of one index being 1.
+    listing a row costs, a row of one index being 1. ``beside``: the same test, made of what joins put beside
+    the candidate (:func:`about.joined`); None when it needs none.
     """
 
     test: Callable[[str], Sql]
@@ -138,3 +139,8 @@ class Conjunct:
     inner: tuple[str, Predicate] | None = None
     span: tuple[int, Sql] | None = None
     weight: int = 1
+    beside: Callable[[str], Sql] | None = None
+
+    def quickest(self, sk: str) -> Sql:
+        """Return the test for a statement that holds what it may need beside the candidate."""
+        return self.test(sk) if self.beside is None else self.beside(sk)

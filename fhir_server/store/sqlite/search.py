@@ -168,9 +168,9 @@ class Searcher:
             f"SELECT sk FROM ({base.text}) WHERE sk{sign}? ORDER BY sk {word} LIMIT ?",
             (*base.args, walk.first_tie, steps),
         )
-        passing = self.compiler.passing(tests, "c.sk")
-        statement = f"SELECT c.sk FROM ({start.text}) c WHERE {passing.text} LIMIT ?"
-        args = (*start.args, *passing.args, walk.wanted)
+        beside, passing = self.compiler.beside(tests, "c.sk"), self.compiler.passing(tests, "c.sk")
+        statement = f"SELECT c.sk FROM ({start.text}) c{beside.text} WHERE {passing.text} LIMIT ?"
+        args = (*start.args, *beside.args, *passing.args, walk.wanted)
         rows = [row[0] for row in self.compiler.connection.execute(statement, args)]
         found = list(dict.fromkeys(rows))
         if len(found) == walk.wanted:
@@ -184,15 +184,15 @@ class Searcher:
 
         Repetitions are told apart here: DISTINCT would cost the engine a table.
         """
-        passing = self.compiler.passing(tests, "c.sk")
+        beside, passing = self.compiler.beside(tests, "c.sk"), self.compiler.passing(tests, "c.sk")
         word, sign = walk.words(down=False)
-        statement = f"SELECT c.sk FROM ({base.text}) c WHERE c.sk{sign}? AND {passing.text}"
+        statement = f"SELECT c.sk FROM ({base.text}) c{beside.text} WHERE c.sk{sign}? AND {passing.text}"
         statement += f" ORDER BY c.sk {word} LIMIT ?"
         found: dict[int, None] = {}
         last = walk.first_tie
         while True:
             wanted = walk.wanted - len(found)
-            args = (*base.args, last, *passing.args, wanted)
+            args = (*base.args, *beside.args, last, *passing.args, wanted)
             rows = self.compiler.connection.execute(statement, args).fetchall()
             found.update((sk, None) for (sk,) in rows)
             if len(rows) < wanted or len(found) >= walk.wanted:
@@ -204,17 +204,18 @@ class Searcher:
 
         Picking the least costs the engine little, putting all in order much, testing all most.
         """
-        passing = self.compiler.passing(tests, "c.value")
+        beside, passing = self.compiler.beside(tests, "c.sk"), self.compiler.passing(tests, "c.sk")
         word, sign = walk.words(down=False)
         picking = f"SELECT sk FROM ({base.text}) WHERE sk{sign}? ORDER BY sk {word} LIMIT ?"
-        testing = f"SELECT c.value FROM json_each(?) c WHERE {passing.text} LIMIT ?"
+        picked = "(SELECT value AS sk FROM json_each(?))"
+        testing = f"SELECT c.sk FROM {picked} c{beside.text} WHERE {passing.text} LIMIT ?"
         found: list[int] = []
         last, size = walk.first_tie, walk.wanted * (_CHUNK if tests else 1)
         while True:
             rows = self.compiler.connection.execute(picking, (*base.args, last, size)).fetchall()
             chosen = list(dict.fromkeys(sk for (sk,) in rows))
             if tests:
-                args = (json_array(chosen), *passing.args, walk.wanted - len(found))
+                args = (json_array(chosen), *beside.args, *passing.args, walk.wanted - len(found))
                 chosen = [row[0] for row in self.compiler.connection.execute(testing, args)]
             found += chosen
             if len(rows) < size or len(found) >= walk.wanted:
@@ -225,16 +226,18 @@ class Searcher:
         """One range scan: a reference's rows are ordered by the clinical date of the resource that refers."""
         self._note("the clinical date beside the reference")
         word, sign = walk.words(down=walk.sorts[0].descending)
+        beside = self.compiler.beside(driven.tests, "r.sk")
         passing = self.compiler.passing(driven.tests, "r.sk")
         start = TRUE
         if walk.start:
             key = walk.start.keys[0]
             start = Sql(f"(r.x, r.sk) {sign} (?, ?)", (NO_DATE if key is None else key, walk.start.tie))
         statement = (
-            f"SELECT r.sk, r.x FROM ref r WHERE r.p=? AND r.k=? AND {start.text} AND {passing.text}"
+            f"SELECT r.sk, r.x FROM ref r{beside.text}"
+            f" WHERE r.p=? AND r.k=? AND {start.text} AND {passing.text}"
             f" ORDER BY r.x {word}, r.sk {word} LIMIT ?"
         )
-        args = (*target, *start.args, *passing.args, walk.wanted)
+        args = (*beside.args, *target, *start.args, *passing.args, walk.wanted)
         rows = self.compiler.connection.execute(statement, args)
         return [(sk, (None if x == NO_DATE else x,)) for sk, x in rows]
 
@@ -246,6 +249,7 @@ class Searcher:
         candidates = f"(SELECT DISTINCT sk FROM ({base.text})) c"
         if any(is_opened for _, is_opened in keys):
             candidates += " CROSS JOIN head h ON h.sk=c.sk CROSS JOIN version v ON v.rk=h.rk"
+        beside = self.compiler.beside(driven.tests, "c.sk")
         passing = self.compiler.passing(driven.tests, "c.sk")
         columns = tuple(f"k{i}" for i in range(len(keys)))
         selected = "".join(
@@ -254,10 +258,11 @@ class Searcher:
         start, order = sorted_by(walk, columns)
         statement = (
             f"SELECT sk, {', '.join(columns)} FROM (SELECT c.sk AS sk{selected}"
-            f" FROM {candidates} WHERE {passing.text} LIMIT -1) WHERE {start.text} ORDER BY {order} LIMIT ?"
+            f" FROM {candidates}{beside.text} WHERE {passing.text} LIMIT -1)"
+            f" WHERE {start.text} ORDER BY {order} LIMIT ?"
         )
         key_args = tuple(arg for key, _ in keys for arg in key.args)
-        args = (*key_args, *base.args, *passing.args, *start.args, walk.wanted)
+        args = (*key_args, *base.args, *beside.args, *passing.args, *start.args, walk.wanted)
         return [(row[0], tuple(row[1:])) for row in self.compiler.connection.execute(statement, args)]
 
     def _key(self, type_: str, sort: Sort) -> tuple[Sql, bool]:

@@ -32,8 +32,8 @@ from fhir_server.search.predicate import (
     Where,
 )
 from fhir_server.search.visibility import Visibility
-from fhir_server.store.sqlite.compile import NONE_HELD, PLACE, Compiler, Held
-from fhir_server.store.sqlite.fragment import Sql
+from fhir_server.store.sqlite.compile import NONE_HELD, Compiler, Held, kept
+from fhir_server.store.sqlite.fragment import Conjunct, Sql
 from fhir_server.store.sqlite.functions import judge_of
 from fhir_server.store.sqlite.names import Lookup
 from fhir_server.store.sqlite.stamps import Changes
@@ -68,7 +68,7 @@ class Seen:
         self._changes = changes
         # What a condition was compiled from is kept beside it: while it is, no other object has its id.
         self._kept: OrderedDict[_Key, tuple[Visibility, _Watched, Sql]] = OrderedDict()
-        self._consents: dict[_Key, tuple[Predicate, _Watched, Sql | None]] = {}
+        self._consents: dict[_Key, tuple[Predicate, _Watched, Conjunct | None]] = {}
 
     def test(self, connection: sqlite3.Connection, visibility: Visibility, type_: str) -> Sql:
         """Return the condition that the live resource ``h.sk`` of ``type_`` may be seen.
@@ -104,15 +104,16 @@ class Seen:
         found = {(type_, id(each)): self._consent(connection, type_, each) for each in items}
         return {key: condition for key, condition in found.items() if condition is not None}
 
-    def _consent(self, connection: sqlite3.Connection, type_: str, item: Predicate) -> Sql | None:
+    def _consent(self, connection: sqlite3.Connection, type_: str, item: Predicate) -> Conjunct | None:
         if not isinstance(item, Not):
             return None
-        kept = self._consents.get((id(item), type_))
-        if kept is not None and kept[1].is_up_to_date(connection):
-            return kept[2]
+        found = self._consents.get((id(item), type_))
+        if found is not None and found[1].is_up_to_date(connection):
+            return found[2]
         names, condition = _Watched(self._names, self._changes), None
         if _is_lasting(item):
-            condition = _Lasting(connection, names, self._blind).test(type_, item, PLACE)
+            [conjunct] = _Lasting(connection, names, self._blind).conjuncts(type_, item)
+            condition = kept(conjunct)
         if len(self._consents) >= _KEPT:
             self._consents.clear()
         self._consents[id(item), type_] = item, names, condition

@@ -156,16 +156,21 @@ class _DateIndex:
             after = Sql(f"lo{sign}=? AND (lo{sign}? OR sk{sign}?)", (key, key, start.tie))
         order = f"ORDER BY lo {word}, sk {word}"
         index = Sql(
-            f"SELECT sk, lo FROM date WHERE {among.text} AND {after.text} {order}", among.args + after.args
+            f"SELECT sk, lo FROM date WHERE {among.text} AND {after.text} {order} LIMIT ?",
+            (*among.args, *after.args, self._limit),
         )
-        if self.walk.steps is not None:
-            index = Sql(f"{index.text} LIMIT ?", (*index.args, self.walk.steps))
-        passing = self.compiler.passing(tests, "d.sk")
-        statement = f"SELECT d.sk, d.lo FROM ({index.text}) d WHERE {passing.text} LIMIT ?"
-        rows = self.compiler.connection.execute(statement, (*index.args, *passing.args, wanted)).fetchall()
+        beside, passing = self.compiler.beside(tests, "d.sk"), self.compiler.passing(tests, "d.sk")
+        statement = f"SELECT d.sk, d.lo FROM ({index.text}) d{beside.text} WHERE {passing.text} LIMIT ?"
+        args = (*index.args, *beside.args, *passing.args, wanted)
+        rows = self.compiler.connection.execute(statement, args).fetchall()
         if len(rows) < wanted and self.walk.steps is not None and self._is_longer(index):
             raise _TooFar
         return [(sk, (lo,)) for sk, lo in rows]
+
+    @property
+    def _limit(self) -> int:
+        """How many rows are walked. Even "all" is said: SQLite ignores the order of what has no limit."""
+        return -1 if self.walk.steps is None else self.walk.steps
 
     def _is_longer(self, index: Sql) -> bool:
         """Tell whether the index has as many rows as the walk has steps."""
@@ -185,14 +190,14 @@ class _DateIndex:
         if self.walk.is_clinical:
             listing, lacks = self.compiler.undated(self.type), TRUE
         without = Sql(
-            f"SELECT sk FROM ({listing.text}) l WHERE {after.text} AND {lacks.text} ORDER BY sk {word}",
-            (*listing.args, *after.args, *lacks.args),
+            f"SELECT sk FROM ({listing.text}) l WHERE {after.text} AND {lacks.text}"
+            f" ORDER BY sk {word} LIMIT ?",
+            (*listing.args, *after.args, *lacks.args, self._limit),
         )
-        if self.walk.steps is not None:
-            without = Sql(f"{without.text} LIMIT ?", (*without.args, self.walk.steps))
-        passing = self.compiler.passing(self.tests, "c.sk")
-        statement = f"SELECT c.sk FROM ({without.text}) c WHERE {passing.text} LIMIT ?"
-        rows = self.compiler.connection.execute(statement, (*without.args, *passing.args, wanted)).fetchall()
+        beside, passing = self.compiler.beside(self.tests, "c.sk"), self.compiler.passing(self.tests, "c.sk")
+        statement = f"SELECT c.sk FROM ({without.text}) c{beside.text} WHERE {passing.text} LIMIT ?"
+        args = (*without.args, *beside.args, *passing.args, wanted)
+        rows = self.compiler.connection.execute(statement, args).fetchall()
         if len(rows) < wanted and self.walk.steps is not None and self._is_longer(without):
             raise _TooFar
         return [(sk, (None,)) for (sk,) in rows]
