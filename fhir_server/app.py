@@ -136,7 +136,7 @@ async def open_service(settings: Settings) -> Service:
         )
     )
     door = audit.store if audit else store
-    labelling = Labelling(store, settings.zone, settings.label_rules)
+    labelling = Labelling(store, settings.zone, settings.label_rules, settings.base_url)
     await class_all(store, store.state, settings)
     services = Services(
         door, settings, extractor, page_key(ring.index_key), OPERATIONS, known, labelling, store.state

@@ -26,7 +26,17 @@ from fhir_server.consent.policy import Overarching
 from fhir_server.faults import Fault, Kind
 from fhir_server.resources.types import RESOURCE_TYPES
 from fhir_server.search.parameters import SECURITY_CONTEXT
-from fhir_server.search.predicate import EVERYTHING, NOTHING, Chain, Predicate, all_of, any_of, negate
+from fhir_server.search.predicate import (
+    EVERYTHING,
+    NOTHING,
+    Chain,
+    Predicate,
+    Present,
+    Where,
+    all_of,
+    any_of,
+    negate,
+)
 from fhir_server.search.visibility import Visibility
 from fhir_server.store.api import Store
 
@@ -163,26 +173,32 @@ class _Table(Mapping[str, Predicate]):
         return len(RESOURCE_TYPES)
 
     def _contents(self) -> Predicate:
-        """Return the Binaries whose securityContext is nothing that consents hide."""
+        """Return the Binaries without a securityContext, and those whose context consents leave.
+
+        A context that is not followed, or is not there, may be anybody's: what it covers is not told.
+        """
         code = SECURITY_CONTEXT.code
-        hidden = ((type_, negate(self[type_])) for type_ in sorted(policy().binary_contexts))
-        return negate(any_of(Chain(code, type_, rule) for type_, rule in hidden if rule != NOTHING))
+        followed = (Chain(code, type_, self[type_]) for type_ in sorted(policy().binary_contexts))
+        return any_of((negate(Where(code, Present())), *followed))
 
 
 def is_asked(actor: Actor) -> bool:
     """Tell whether consents say anything to ``actor``.
 
-    Not to a patient about the own record, with whosever app, nor to the house's own programs that state no
-    purpose: they carry records, and look at none. A patient's context without a user counts as the patient's.
+    Not to a patient about the own record, with whosever app, nor to the house's own programs that have no
+    purpose: they carry records, and look at none. One that registered purposes is asked whether or not it
+    states one. A patient's context without a user counts as the patient's.
     """
     if actor.is_development:
         return False
+    # Scopes of a system reach what the client does, not what the person does.
+    is_system = any(scope.level == "system" for scope in actor.rights.scopes)
     if (actor.user or "").startswith("Patient/"):
-        # Scopes of a system reach what the client does, not what the person does.
-        return any(scope.level == "system" for scope in actor.rights.scopes)
+        return is_system
     if actor.organization is not None or actor.user is not None:
         return True
-    return actor.patient is None and actor.purpose is not None
+    has_purpose = actor.purpose is not None or bool(actor.purposes)
+    return has_purpose and (is_system or actor.patient is None)
 
 
 def asking_of(actor: Actor, standing: Standing) -> Asking:

@@ -105,8 +105,14 @@ class Decision:
 
     @property
     def masks(self) -> Masks | None:
-        """What the caller's purpose does not get to see of a record that it may see; None: nothing."""
-        return None if self.asking is None else masks_for(self.asking.purpose)
+        """What the caller's purpose does not get to see of a record that it may see; None: nothing.
+
+        Who states none of the purposes that its client registered gets what one of them would show.
+        """
+        if self.asking is None:
+            return None
+        stated = self.asking.purpose
+        return masks_for(stated) if stated is not None else masks_for(*sorted(self.actor.purposes))
 
     def shows(self, type_: str) -> bool:
         """Tell whether whatever of ``type_`` the caller may update may also be read by it."""

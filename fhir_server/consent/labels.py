@@ -19,6 +19,7 @@ from typing import Any, Final
 import msgspec
 
 from fhir_server.consent.policy import CONFIDENTIALITY, policy
+from fhir_server.resources.reference import parse
 from fhir_server.search.dates import span
 
 Tree = dict[str, Any]
@@ -26,7 +27,7 @@ Label = tuple[str, str]
 """System and code of a label."""
 
 _codes = re.compile(rb'"code":"([^"\\]+)"').findall
-_references = re.compile(rb'"reference":"(([A-Z][A-Za-z]+)/[A-Za-z0-9\-.]{1,64})').findall
+_references = re.compile(rb'"reference":"([^"\\]+)"').findall
 _CATEGORY: Final = 2
 """So many characters of a code say whether any prefix of a rule may fit: two, as in F1 for F10 to F19."""
 
@@ -73,7 +74,7 @@ class Rules:
     minors: tuple[Label, ...]
     years: int
     containers: frozenset[str]
-    contents: frozenset[bytes]
+    contents: frozenset[str]
     digest: str
 
     def of_codes(self, tree: Tree, body: bytes) -> list[Label]:
@@ -87,12 +88,15 @@ class Rules:
         """Return the labels of what was recorded ``at`` (ms) about who was born on ``birth_date``."""
         return self.minors if at < came_of_age(birth_date, self.years, zone) else ()
 
-    def held(self, type_: str, body: bytes) -> list[str]:
-        """Return the references (``Type/id``) to what a container holds; [] for what is no container."""
+    def held(self, type_: str, body: bytes, base: str = "") -> list[str]:
+        """Return the references (``Type/id``) to what a container holds; [] for what is no container.
+
+        ``base``: the address below which an absolute reference leads to this server.
+        """
         if type_ not in self.containers:
             return []
-        found = (key.decode() for key, kind in _references(body) if kind in self.contents)
-        return list(dict.fromkeys(found))
+        found = (parse(text.decode(), base) for text in dict.fromkeys(_references(body)))
+        return list(dict.fromkeys(each.local for each in found if each.local and each.type in self.contents))
 
     def handed_on(self, security: Iterable[Any]) -> Iterator[Label]:
         """Yield those of a content's labels that its container must bear too (high-water mark)."""
@@ -163,7 +167,7 @@ def read_rules(content: bytes) -> Rules:
         minors=_labels(data, data.minors.labels),
         years=data.minors.years,
         containers=frozenset(data.containers),
-        contents=frozenset(name.encode() for name in data.contents),
+        contents=frozenset(data.contents),
         digest=_digest(content),
     )
 

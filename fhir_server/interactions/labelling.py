@@ -30,10 +30,14 @@ _SECONDS: Final = 60.0
 
 
 class Labelling:
-    """Labels what one process writes. ``path``: a rule file instead of the house's own."""
+    """Labels what one process writes. ``path``: a rule file instead of the house's own.
 
-    def __init__(self, store: Store, zone: Any, path: Path | None = None) -> None:
+    ``base``: the server's address without a slash at the end, by which references to it may be written.
+    """
+
+    def __init__(self, store: Store, zone: Any, path: Path | None = None, base: str = "") -> None:
         self.rules: Rules = rules(path)
+        self._base = base
         self._store = store
         self._zone = zone
         # Patient's id → when it is of age (ms), and until when that is believed (monotonic seconds).
@@ -57,7 +61,7 @@ class Labelling:
                 if at < await self._comes_of_age(patient, together):
                     found += self.rules.minors
                     break
-        held = self.rules.held(type_, body)
+        held = self.rules.held(type_, body, self._base)
         if held:
             found += await self._held(held, together)
         return highest(found) if found else found
@@ -82,17 +86,27 @@ class Labelling:
         return instant
 
     async def _held(self, references: Iterable[str], together: Mapping[str, Tree]) -> list[Label]:
-        """Return the labels of what a container refers to: beside it in the commit, or stored."""
+        """Return the labels of what a container refers to: beside it in the commit, or stored.
+
+        What stands beside it may be a container too, and has no labels yet.
+        """
         found: list[Label] = []
         stored: list[tuple[str, str]] = []
-        for reference in references:
+        waiting = list(references)
+        known = set(waiting)
+        while waiting:
+            reference = waiting.pop()
             beside = together.get(reference)
             if beside is None:
                 type_, _, id_ = reference.partition("/")
                 stored.append((type_, id_))
                 continue
-            found += self.rules.of_codes(beside, encode(beside))
+            body = encode(beside)
+            found += self.rules.of_codes(beside, body)
             found += self.rules.handed_on(_security(beside))
+            inner = self.rules.held(beside["resourceType"], body, self._base)
+            waiting += (each for each in inner if each not in known)
+            known.update(inner)
         if stored:
             for each in await self._store.read_many(_LOOK, stored):
                 if b'"security"' in each.body:

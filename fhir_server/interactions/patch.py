@@ -8,7 +8,7 @@ from __future__ import annotations
 from fhir_server.faults import Fault, Kind
 from fhir_server.interactions.conditional import find
 from fhir_server.interactions.context import Context
-from fhir_server.interactions.read import current
+from fhir_server.interactions.read import changeable
 from fhir_server.interactions.request import Reply, Request, Tree
 from fhir_server.interactions.update import succeed
 from fhir_server.interactions.write import Draft, commit, refuse_parameters
@@ -35,7 +35,7 @@ async def draft(context: Context) -> Draft:
 
 async def draft_of(context: Context, id_: str, conditions: tuple[Condition, ...] = ()) -> Draft:
     """Draft the patch of ``id_``; 404 and 410 as in a read."""
-    stored = await current(context, context.type, id_)
+    stored = await changeable(context, id_)
     tree = _patched(stored, context.request)
     if tree.get("resourceType") != stored.type or tree.get("id") != stored.id:
         raise Fault(Kind.UNPROCESSABLE, "A patch may not change resourceType or id.", f"{stored.type}.id")

@@ -5,11 +5,14 @@ https://hl7.org/fhir/R4/http.html#read and https://hl7.org/fhir/R4/http.html#vre
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from fhir_server.faults import Fault, Kind
 from fhir_server.interactions.context import Context
 from fhir_server.interactions.published import published
 from fhir_server.interactions.request import Reply, Request
 from fhir_server.interactions.shape import shape
+from fhir_server.search.visibility import Visibility
 from fhir_server.store.api import Stored
 
 
@@ -43,14 +46,30 @@ async def vread(context: Context) -> Reply:
     return _reply(context, stored)
 
 
-async def current(context: Context, type_: str, id_: str) -> Stored:
-    """Return the current version of ``type_/id_``; faults: 404 unknown or not visible, 410 deleted."""
-    stored = await context.store.read(context.visibility, type_, id_)
+async def current(context: Context, type_: str, id_: str, visibility: Visibility | None = None) -> Stored:
+    """Return the current version of ``type_/id_``; faults: 404 unknown or not visible, 410 deleted.
+
+    ``visibility``: the interaction's own unless another is given.
+    """
+    stored = await context.store.read(visibility or context.visibility, type_, id_)
     if stored is None:
         raise Fault(Kind.NOT_FOUND, f"{type_}/{id_} is not known here.")
     if stored.deleted:
         raise gone(stored)
     return stored
+
+
+async def changeable(context: Context, id_: str) -> Stored:
+    """Return the current version for a change that is made out of it; faults as :func:`current`.
+
+    What the caller may change, and what consents let it read: the test in a patch, and labels that are sent
+    back, tell what is stored.
+    """
+    consents = context.decision.visibility("r").consents
+    visibility = context.visibility
+    if consents is not None and visibility.consents is None:
+        visibility = replace(visibility, consents=consents)
+    return await current(context, context.type, id_, visibility)
 
 
 def gone(stored: Stored) -> Fault:

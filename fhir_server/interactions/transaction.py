@@ -17,7 +17,7 @@ from fhir_server.interactions import delete, patch, update
 from fhir_server.interactions.context import Context
 from fhir_server.interactions.entry import answer, request_of, response
 from fhir_server.interactions.identities import Identities, References, identify
-from fhir_server.interactions.request import Reply
+from fhir_server.interactions.request import Reply, Tree
 from fhir_server.interactions.rights import admit
 from fhir_server.interactions.write import (
     ATTEMPTS,
@@ -133,11 +133,7 @@ async def _draft(
     drafts: dict[int, Draft] = {}
     faults: list[Fault] = []
     made: dict[str, Draft] = {}
-    together = {
-        f"{entry.target.type}/{known.ids[entry.index]}": entry.resource
-        for entry in writes
-        if entry.resource is not None
-    }
+    together = _together(writes, known)
     for position, entry in enumerate(writes):
         try:
             drafts[entry.index] = await _one(replace(own[entry.index], together=together), entry, known, made)
@@ -148,6 +144,22 @@ async def _draft(
     _raise(faults)
     await _guard(context, writes, drafts)
     return drafts, known.expectations
+
+
+def _together(writes: Sequence[Entry], known: Identities) -> dict[str, Tree]:
+    """Return what the entries leave stored, by ``Type/id``, as they send it.
+
+    Not what a patch says, which is no resource, nor what a conditional create sends of what exists: labels
+    and consents would be judged by something that is never stored.
+    """
+    left: dict[str, Tree] = {}
+    for entry in writes:
+        name = entry.target.name
+        is_kept = name == "update" or (name == "create" and known.found.get(entry.index) is None)
+        if is_kept and entry.resource is not None:
+            # Of two creates with one condition the first is stored.
+            left.setdefault(f"{entry.target.type}/{known.ids[entry.index]}", entry.resource)
+    return left
 
 
 async def _one(own: Context, entry: Entry, known: Identities, made: dict[str, Draft]) -> Draft:

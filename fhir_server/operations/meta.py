@@ -9,7 +9,7 @@ from typing import Any
 
 from fhir_server.faults import Fault, Kind
 from fhir_server.interactions.context import Context, Operation
-from fhir_server.interactions.read import current, vread
+from fhir_server.interactions.read import changeable, current, vread
 from fhir_server.interactions.request import Reply, Tree
 from fhir_server.interactions.update import succeed
 from fhir_server.interactions.write import Draft, commit
@@ -58,13 +58,13 @@ async def _change(context: Context, apply: Any) -> Reply:
     labels = _argument(context)
 
     async def draft(context: Context) -> Draft:
-        stored = await current(context, context.type, context.id)
+        stored = await changeable(context, context.id)
         tree = decode(stored.body)
         tree["meta"] = apply(tree["meta"], labels)
         return await succeed(context, tree, stored.id, stored, "PUT")
 
     reply = await commit(context, draft)
-    stored = await current(context, context.type, context.id)
+    stored = await changeable(context, context.id)
     return Reply(
         200, _parameters(decode(stored.body)["meta"]), reply.etag, reply.modified, resource=reply.resource
     )

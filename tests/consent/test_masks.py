@@ -11,7 +11,7 @@ from hypothesis import given, settings
 
 from fhir_server.consent.masks import Masks, masks_for
 from fhir_server.resources.codec import decode, encode
-from fhir_server.resources.types import definitions
+from fhir_server.resources.types import compartments, definitions
 from fhir_server.search.parameters import parameters
 from tests.http.server import Tree, load, matches, refused
 from tests.leak.house import MINE, ROOT, Guarded, guarded, token
@@ -223,3 +223,36 @@ def test_parameters_that_read_what_is_masked_are_known_by_their_expressions() ->
     assert masks_for("TREAT") is None
     assert masks_for(None) is None
     assert masks_for("DSRCH") == RESEARCH
+
+
+WRITTEN = frozenset(
+    (
+        *("comment", "description", "detail", "disposition", "instruction", "patientInstruction"),
+        *("rationale", "text", "textEquivalent", "title"),
+    )
+)
+"""Names of elements that people write freely into."""
+
+
+def test_every_rule_names_an_element_of_r4() -> None:
+    masks = [masks_for(each) for each in ("HRESCH", "PUBHLTH", "HPAYMT")]
+    for rule in frozenset().union(*(each.rules for each in masks if each is not None)):
+        owner, _, name = rule.rpartition(".")
+        known = name[1:] in definitions() if rule.startswith("=") else name in definitions()[owner].properties
+        assert known, rule
+
+
+def test_what_people_write_freely_into_a_patients_record_is_masked_for_research() -> None:
+    """Twin: what a machine writes is not."""
+    assert RESEARCH is not None
+    written = {
+        f"{owner}.{name}"
+        for owner in definitions()
+        if owner.partition(".")[0] in compartments()["Patient"].keys() - {"AuditEvent"}
+        for name, (_, kind) in definitions()[owner].properties.items()
+        if kind == "markdown" or (kind == "string" and name in WRITTEN)
+    }
+    # What a laboratory prints beside a range is the same for everybody.
+    assert written - RESEARCH.rules == {"Observation.referenceRange.text"}
+    assert "Observation.valueQuantity" not in RESEARCH.rules
+    assert len(written) > 30

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from fhir_server.search.match import ClassOf, Referrers, Resolve
-from fhir_server.search.predicate import EVERYTHING, Everything, Nothing, Predicate
+from fhir_server.search.predicate import EVERYTHING, NOTHING, Everything, Nothing, Predicate
 from fhir_server.search.values import Values
 from fhir_server.search.visibility import Visibility
 from fhir_server.store.api import HistoryPage, HistoryQuery, Stored
@@ -99,24 +99,56 @@ class Past:
         return None
 
     def visible(
-        self, connection: sqlite3.Connection, visibility: Visibility, digest: int, stored: Stored
+        self,
+        connection: sqlite3.Connection,
+        visibility: Visibility,
+        digest: int,
+        stored: Stored,
+        judged: dict[int, bool] | None = None,
     ) -> bool:
-        """Judge a version by its own content, a deletion by what it deleted, links as they are now."""
+        """Judge a version by its own content, a deletion by what it deleted, links as they are now.
+
+        Consents judge the newest content too: a record that was labelled later, or that a patient hides as it
+        is now, would otherwise be told by what it was before. ``judged``: what came of that by the resource's
+        digest, for who judges many versions.
+        """
         predicate = visibility.of(stored.type)
         if isinstance(predicate, Everything):
             return True
         if isinstance(predicate, Nothing):
             return False
-        if not stored.deleted:
-            links = Links(connection, self.names, self.tools)
-            return self.matcher(
-                predicate, stored.type, stored.body, links.resolve, links.referrers, links.class_of
-            )
-        before = connection.execute(_ONE_VERSION, (stored.version - 1, digest)).fetchone()
-        if before is None:
+        if stored.deleted:
+            before = connection.execute(_ONE_VERSION, (stored.version - 1, digest)).fetchone()
+            if before is None:
+                return False
+            [stored] = self._open(connection, before)
+        if not self._satisfies(connection, predicate, stored):
             return False
-        [earlier] = self._open(connection, before)
-        return self.visible(connection, visibility, digest, earlier)
+        if visibility.consents is None:
+            return True
+        known = {} if judged is None else judged
+        if digest not in known:
+            consented = visibility.consents.get(stored.type, NOTHING)
+            known[digest] = self._newest_satisfies(connection, consented, digest, stored)
+        return known[digest]
+
+    def _newest_satisfies(
+        self, connection: sqlite3.Connection, predicate: Predicate, digest: int, satisfying: Stored
+    ) -> bool:
+        """Tell whether the newest content of a resource does; ``satisfying``: a version that is known to."""
+        if isinstance(predicate, Everything):
+            return True
+        newest = self.opener.stored(connection, connection.execute(CURRENT, (digest,)).fetchone())
+        if newest.deleted:
+            before = connection.execute(_ONE_VERSION, (newest.version - 1, digest)).fetchone()
+            [newest] = self._open(connection, before)
+        return newest.version == satisfying.version or self._satisfies(connection, predicate, newest)
+
+    def _satisfies(self, connection: sqlite3.Connection, predicate: Predicate, stored: Stored) -> bool:
+        links = Links(connection, self.names, self.tools)
+        return self.matcher(
+            predicate, stored.type, stored.body, links.resolve, links.referrers, links.class_of
+        )
 
     def page(
         self, session: Session, visibility: Visibility, query: HistoryQuery, digest: int | None
@@ -232,13 +264,14 @@ class Past:
         """Open the versions that ``listed`` selects; yield those that may be seen. Raises Late."""
         connection = session.connection
         numbers = [row[0] for row in connection.execute(listed.text, listed.args)]
+        judged: dict[int, bool] = {}
         for begin in range(0, len(numbers), _BATCH):
             chosen = numbers[begin : begin + _BATCH]
             rows = connection.execute(BY_VERSION, (json_array(chosen),)).fetchall()
             for rk, row in zip(chosen, rows, strict=True):
                 session.check()
                 stored = self.opener.stored(connection, row)
-                if self.visible(connection, visibility, row[1], stored):
+                if self.visible(connection, visibility, row[1], stored, judged):
                     yield rk
 
     def _open(self, connection: sqlite3.Connection, versions: Iterable[int]) -> Iterator[Stored]:
