@@ -83,7 +83,7 @@ def fill(code: str, given: Mapping[str, Sequence[str]], patient: str, now: str, 
         raise Fault(
             Kind.BAD_PARAMETER, f"This template has no parameter {unknown[0][:64]!r}; it has: {names}."
         )
-    values = {"patient": [patient], "now": [now]}
+    values: dict[str, Sequence[str]] = {"patient": [patient], "now": [now]}
     for name, parameter in template.parameters.items():
         found = given.get(name, parameter.default)
         _check(name, parameter, found, base)

@@ -17,32 +17,48 @@ _PATIENCE = 30.0
 
 
 class Process:
-    """A served data folder; ``log`` holds what the server wrote."""
+    """A served data folder; ``log`` holds what the server wrote.
 
-    def __init__(self, folder: Path, *, workers: int = 1) -> None:
+    ``options``: of ``serve``, without authentication unless others are given; ``settings``: environment.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        workers: int = 1,
+        options: tuple[str, ...] = ("--insecure-no-auth",),
+        **settings: str,
+    ) -> None:
         self.folder = folder
         self.log = folder.with_suffix(".log")
         self.port = _free_port()
         self.base = f"http://127.0.0.1:{self.port}/fhir"
         self._workers = workers
+        self._options = options
+        self._settings = settings
         self._process: subprocess.Popen[bytes] | None = None
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[bytes]:
         """Run another command of ``fhir-server`` on the folder to its end."""
         command = [*_COMMAND, *arguments, "--data", str(self.folder)]
         return subprocess.run(
-            command, capture_output=True, timeout=_PATIENCE, check=False, env=_environment()
+            command,
+            capture_output=True,
+            timeout=_PATIENCE,
+            check=False,
+            env={**_environment(), **self._settings},
         )
 
     def start(self) -> None:
         """Serve, and wait until the server is ready."""
-        options = ["--port", str(self.port), "--workers", str(self._workers), "--insecure-no-auth"]
+        options = ["--port", str(self.port), "--workers", str(self._workers), *self._options]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 [*_COMMAND, "serve", "--data", str(self.folder), *options],
                 stdout=log,
                 stderr=log,
-                env=_environment(),
+                env={**_environment(), **self._settings},
                 start_new_session=True,  # so that a kill takes the workers too, and nothing else
             )
         end = time.monotonic() + _PATIENCE
