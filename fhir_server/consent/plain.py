@@ -160,7 +160,7 @@ class _Case:
 
     def _means(self, provision: Provision) -> bool:
         """Tell whether a root may speak of the action: of collecting, one that names actions alone."""
-        return self.asking.action != "collect" or _names_an_action(provision)
+        return self.asking.action != "collect" or _names_an_action(provision, self.instant)
 
     def _speaks(self, provision: Provision) -> bool:
         """Tell whether time, actor, action and purpose fit."""
@@ -176,8 +176,11 @@ class _Case:
         return self.asking.is_vague and not provision.permit
 
 
-def _names_an_action(provision: Provision) -> bool:
-    return bool(provision.terms.actions) or any(_names_an_action(each) for each in provision.exceptions)
+def _names_an_action(provision: Provision, instant: int) -> bool:
+    if not provision.start <= instant <= provision.end:
+        return False
+    inner = (_names_an_action(each, instant) for each in provision.exceptions)
+    return bool(provision.terms.actions) or any(inner)
 
 
 def _names_emergency(provision: Provision) -> bool:
