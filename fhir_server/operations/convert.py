@@ -11,8 +11,8 @@ from typing import Final
 from fhir_server.interactions.context import Context, Operation
 from fhir_server.interactions.request import Reply
 from fhir_server.operations.converting.asked import Asked, read_arguments
-from fhir_server.operations.converting.reading import Reading, checked, context_of, read_content
-from fhir_server.operations.converting.storing import keep_failed, store_piece
+from fhir_server.operations.converting.reading import Reading, context_of, read_content
+from fhir_server.operations.converting.storing import keep_failed, take
 from fhir_server.operations.converting.telling import Told, answer, refusal
 from fhir_server.operations.converting.writing import write_resources
 from mappings.engine.batches import Converted
@@ -29,20 +29,12 @@ async def run(context: Context) -> Reply:
     # The original of several patients' rows is about none of them: only the house itself could keep it.
     rows = None if context.decision.may_create_under("Binary") or not asked.store else 1
     reading = await read_content(asked, own, context.settings, asked.rows or rows)
+    told = [each for piece in reading.pieces for each in await take(context, asked, own, piece)]
     if asked.store:
-        told = [each for piece in reading.pieces for each in await store_piece(context, asked, own, piece)]
         await _keep_unreadable(context, asked, reading, told)
-    else:
-        told = [_shown(context, piece) for piece in reading.pieces]
     if not any(each.is_done for each in told):
         raise refusal(told)
     return Reply(200, answer(told))
-
-
-def _shown(context: Context, piece: Converted) -> Told:
-    if piece.result is None or not piece.result.bundle["entry"]:
-        return Told(piece)
-    return Told(piece, bundle=checked(piece.result.bundle, context.settings))
 
 
 async def _keep_unreadable(context: Context, asked: Asked, reading: Reading, told: list[Told]) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from fhir_server.faults import Kind
-from fhir_server.operations.converting.asked import ARGUMENTS, IN_BODY_ONLY, REPEATED
+from fhir_server.operations.converting.given import ARGUMENTS, IN_BODY_ONLY, REPEATED
 from fhir_server.resources.types import RESOURCE_TYPES
 from fhir_server.rest.negotiate import Format
 from fhir_server.rest.routes import BASE_PATH, COMPARTMENTS, ROUTES, Route

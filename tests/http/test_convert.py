@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
+from fhir_server.operations.converting.given import ARGUMENTS, IN_BODY_ONLY
 from fhir_server.resources.codec import encode
 from tests.http.samples import GIVEN, ID_NUMBER, PLANTED
 from tests.http.server import Server, load, refused, statuses
@@ -168,6 +169,41 @@ def test_the_original_is_sealed_and_found_by_its_hash(serve: Callable[..., Serve
     assert base64.b64encode(raw)[:64] not in stored
 
 
+def test_a_media_type_that_a_tool_says_of_itself_is_not_kept(server: Server) -> None:
+    forms = "application/x-www-form-urlencoded"  # what curl says when it is told nothing
+    [*_, told] = messages(convert(server, golden("2207"), content_type=forms))
+    binaries = [
+        entry["resource"]
+        for entry in told["bundle"]["entry"]
+        if entry["resource"]["resourceType"] == "Binary"
+    ]
+
+    assert [each["contentType"] for each in binaries] == ["application/json"]
+
+
+def test_the_same_message_sent_at_once_is_stored_once(serve: Callable[..., Server]) -> None:
+    server = serve()
+    body = json.dumps(enrolment()).encode()
+    call = ("POST", f"{NHSA}&store=true&kind=1101", body, {"content_type": "application/json"})
+    answers = server.together([call] * 4)
+
+    assert [answer.status_code for answer in answers] == [200] * 4
+    assert len(server.find("Patient")) == len(server.find("DocumentReference")) == 1
+    assert len(server.find("Binary")) == len(server.find("Provenance")) == 1
+
+
+def test_the_capability_statement_and_openapi_tell_of_it(server: Server) -> None:
+    [rest] = load(server.get("metadata"))["rest"]
+    definition = "https://fhir-server.invalid/OperationDefinition/convert"
+    assert {"name": "convert", "definition": definition} in rest["operation"]
+
+    described = server.request("GET", "http://localhost:8080/openapi.json").json()["paths"]["/$convert"]
+    assert set(described) == {"post"}
+    named = {parameter.get("name") for parameter in described["post"]["parameters"]}
+    assert set(ARGUMENTS) - IN_BODY_ONLY <= named
+    assert "application/octet-stream" in described["post"]["requestBody"]["content"]
+
+
 def test_unmapped_fields_and_warnings_are_told(server: Server) -> None:
     tree = enrolment()
     tree["output"]["baseinfo"]["colour_of_hat"] = "green"
@@ -299,6 +335,13 @@ def test_what_cannot_be_read_is_422_with_place_and_reason(server: Server, conten
     assert response.status_code == 422
     codes = {issue["code"] for issue in load(response)["issue"]}
     assert code in codes, response.text
+
+
+def test_what_the_server_would_not_take_is_not_shown_as_if_it_would(server: Server) -> None:
+    tree = enrolment(psn_name="\x01")
+    told = refused(convert(server, tree, f"{NHSA}&kind=1101"), 422, "value")
+
+    assert "\x01" not in told["diagnostics"]
 
 
 def test_a_truncated_message_is_refused_with_line_and_column(server: Server) -> None:

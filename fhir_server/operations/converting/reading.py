@@ -16,9 +16,12 @@ from typing import Final, TypeVar
 from fhir_server.clock import instant, now_ms
 from fhir_server.config import Settings
 from fhir_server.faults import Fault, Kind
+from fhir_server.faults import Issue as FhirIssue
 from fhir_server.interactions.request import Content, Tree
+from fhir_server.interactions.write import invalid
 from fhir_server.operations.converting.asked import Asked, check_overlays
 from fhir_server.resources.codec import decode, encode
+from fhir_server.validation import errors
 from mappings.engine.batches import ROWS, Converted, convert
 from mappings.engine.model import Context, Issue, Message, Refused
 from mappings.engine.report import ERRORS
@@ -43,14 +46,13 @@ class Reading:
 
 def context_of(asked: Asked) -> Context:
     """Return what the maps need to know that the content does not say."""
-    media = asked.content.media if asked.content is not None else ""
     return Context(
         source=asked.source,
         zone=asked.zone,
         now=instant(now_ms()),
         organization=asked.organization,
         archive=asked.archive,
-        media_type=media or asked.format.media_type(),
+        media_type=asked.content.media if asked.content is not None else asked.format.media_type(),
     )
 
 
@@ -83,6 +85,25 @@ def checked(bundle: Tree, settings: Settings) -> Tree:
     except UnicodeEncodeError:
         raise Fault(Kind.SYNTAX, "A text holds half of a character (a lone surrogate).") from None
     return decode(body, max_depth=settings.max_depth)
+
+
+def valid(bundle: Tree, settings: Settings) -> Tree:
+    """Return a Bundle whose resources keep the rules of R4. Fault UNPROCESSABLE with all that they break."""
+    bundle = checked(bundle, settings)
+    issues = [
+        FhirIssue(issue.severity, issue.code, issue.diagnostics, _below(index, issue.expression))
+        for index, entry in enumerate(bundle["entry"])
+        for issue in errors(entry["resource"])
+    ]
+    if issues:
+        raise invalid(issues)
+    return bundle
+
+
+def _below(index: int, expression: tuple[str, ...]) -> tuple[str, ...]:
+    """Return expressions of an entry's resource as expressions of the Bundle."""
+    place = f"Bundle.entry[{index}].resource"
+    return tuple(f"{place}.{path.partition('.')[2]}".rstrip(".") for path in expression) or (place,)
 
 
 def _watched(asked: Asked, unreadable: list[Issue], most: int) -> Iterator[Message | Issue]:

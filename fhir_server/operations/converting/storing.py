@@ -1,4 +1,4 @@
-"""Bundles are carried out one by one, through the one door and with the caller's own rights.
+"""Bundles are carried out one by one, through the one door and with the caller's own rights, or only checked.
 
 A message that is refused takes no other with it: rows that share a Bundle are tried again in halves, until
 those that are refused stand alone. What was refused for what it says is kept (``keeping``).
@@ -14,7 +14,7 @@ from fhir_server.interactions.context import Context
 from fhir_server.interactions.request import Reply, Request, Tree
 from fhir_server.operations.converting.asked import Asked
 from fhir_server.operations.converting.keeping import ARCHIVE, keep
-from fhir_server.operations.converting.reading import checked, in_thread
+from fhir_server.operations.converting.reading import checked, in_thread, valid
 from fhir_server.operations.converting.telling import Told
 from fhir_server.resources.codec import decode
 from mappings.engine import ids, model
@@ -27,17 +27,20 @@ MESSAGE_FAULTS: Final = frozenset({400, 404, 412, 413, 422})
 _BINARY: Final = "Binary"
 
 
-async def store_piece(context: Context, asked: Asked, own: model.Context, piece: Converted) -> list[Told]:
-    """Carry out one piece; several of it are told when its rows had to be parted."""
-    if piece.result is None or not piece.result.bundle["entry"]:
+async def take(context: Context, asked: Asked, own: model.Context, piece: Converted) -> list[Told]:
+    """Carry out one piece, or check it; several of it are told when its rows had to be parted."""
+    result = piece.result
+    if result is None or not result.bundle["entry"]:
         return [Told(piece)]
     try:
-        response, original = await _carried_out(context, piece.result.bundle)
+        if not asked.store:
+            return [Told(piece, bundle=await in_thread(lambda: valid(result.bundle, context.settings)))]
+        response, original = await _carried_out(context, result.bundle)
     except Fault as fault:
         if len(piece.messages) > 1 and fault.kind.status < 500:
             return await _in_halves(context, asked, own, piece)
         told = Told(piece, fault=fault)
-        if fault.kind.status in MESSAGE_FAULTS:
+        if asked.store and fault.kind.status in MESSAGE_FAULTS:
             await keep_failed(context, asked, told, b"".join(message.raw for message in piece.messages))
         return [told]
     return [Told(piece, response=response, original=original)]
@@ -52,9 +55,9 @@ async def keep_failed(context: Context, asked: Asked, told: Told, data: bytes) -
     if told.piece.messages:
         first = told.piece.messages[0]
         title = f"{title} {first.kind} {first.direction}".strip()
-    media = asked.content.media if asked.content is not None else ""
+    assert asked.content is not None
     try:
-        told.kept = await keep(context, data, media or asked.format.media_type(), title, report)
+        told.kept = await keep(context, data, asked.content.media, title, report)
     except Fault as fault:
         words = f"The original could not be kept ({fault.kind.code}); keep it yourself and send it again."
         told.also.append(Issue("warning", fault.kind.code, words))
@@ -68,7 +71,7 @@ async def _in_halves(context: Context, asked: Asked, own: model.Context, piece: 
     issues = piece.issues
     for half in (piece.messages[:middle], piece.messages[middle:]):
         result = await in_thread(lambda half=half: read_all(map_, half, own))  # type: ignore[misc] # mypy and default arguments of lambdas
-        told += await store_piece(context, asked, own, Converted(issues, result, map_, half))
+        told += await take(context, asked, own, Converted(issues, result, map_, half))
         issues = []
     return told
 
