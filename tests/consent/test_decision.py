@@ -184,3 +184,26 @@ def test_nobody_else_is_answered_and_hidden_is_as_unknown(house: Guarded) -> Non
 def test_a_question_that_cannot_be_read_is_refused(house: Guarded, query: str) -> None:
     with house.as_(MINE):
         assert house.get(f"Patient/mine/$consent-decision?{query}").status_code == 400
+
+
+def test_of_a_record_about_others_too_nothing_of_their_consents_is_told(house: Guarded) -> None:
+    with house.as_(ROOT):
+        visit = {
+            "resourceType": "Appointment",
+            "status": "proposed",
+            "participant": [
+                {"actor": {"reference": f"Patient/{id_}"}, "status": "accepted"} for id_ in ("mine", "hidden")
+            ],
+        }
+        both = house.create(visit)["id"]
+    asked = f"organization={THERE}&purpose=TREAT&resource=Appointment/{both}"
+    before = decided(house, asked, ROOT)
+    with house.as_(token("patient/*.cruds", patient="hidden", fhirUser="Patient/hidden")):
+        house.create(consent(permit=False, patient="hidden"))
+    after = decided(house, asked, ROOT)
+
+    (verdict,) = after["verdicts"]
+    assert of(verdict, "others") == [True]
+    assert after["verdicts"] == before["verdicts"]
+    (alone,) = decided(house, f"organization={THERE}&purpose=TREAT&resource=Patient/mine")["verdicts"]
+    assert of(alone, "others") == []

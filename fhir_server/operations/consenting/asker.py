@@ -9,7 +9,7 @@ from typing import Final
 from fhir_server.access.actor import Actor
 from fhir_server.access.agreements import Agreement, agreements
 from fhir_server.access.consented import asking_of, own_records
-from fhir_server.access.standing import standing
+from fhir_server.access.standing import Standing, standing
 from fhir_server.audit.trail import unnoted
 from fhir_server.config import Settings
 from fhir_server.consent.asking import Asking
@@ -58,15 +58,27 @@ def supposed(given: Mapping[str, str], base: str) -> Actor:
     )
 
 
-async def asker(store: Store, settings: Settings, actor: Actor, when: int) -> Asker:
-    """Look up what a supposed ``actor`` is, and what it reaches at ``when`` (ms) by right."""
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What was looked up of an organisation and a person, whatever they ask for."""
+
+    stands: Standing
+    signed: Sequence[Agreement]
+
+    def asker(self, actor: Actor, when: int) -> Asker:
+        """Return a supposed ``actor`` who is these, with the agreements in force at ``when`` (ms)."""
+        in_force = tuple(each for each in self.signed if each.refusal(when, actor.purpose) is None)
+        return Asker(asking_of(actor, self.stands), own_records(actor), in_force)
+
+
+async def known(store: Store, settings: Settings, user: str | None, organization: str | None) -> Known:
+    """Look up what a person is at an organisation, and what others share with that by agreement."""
     with unnoted():
-        stands = await standing(store, actor.user, actor.organization)
+        stands = await standing(store, user, organization)
         signed: Sequence[Agreement] = ()
-        if actor.organization is not None:
-            signed = await agreements(store, actor.organization, settings.zone)
-    in_force = tuple(each for each in signed if each.refusal(when, actor.purpose) is None)
-    return Asker(asking_of(actor, stands), own_records(actor), in_force)
+        if organization is not None:
+            signed = await agreements(store, organization, settings.zone)
+    return Known(stands, signed)
 
 
 def _reference(given: Mapping[str, str], name: str, types: tuple[str, ...], base: str) -> str | None:

@@ -18,7 +18,7 @@ from fhir_server.interactions.context import Context, Operation
 from fhir_server.interactions.request import Reply
 from fhir_server.interactions.times import time_span
 from fhir_server.operations.arguments import simple, single
-from fhir_server.operations.consenting.asker import ARGUMENTS, asker, supposed
+from fhir_server.operations.consenting.asker import ARGUMENTS, known, supposed
 from fhir_server.operations.consenting.judged import Judged, judged
 from fhir_server.operations.consenting.rights import answerable
 from fhir_server.resources.codec import encode
@@ -51,7 +51,7 @@ async def consent_decision(context: Context) -> Reply:
     page = await store.search(visibility, Query(type_, where, count=MOST))
     if id_ is not None and not page.matches:
         raise Fault(Kind.NOT_FOUND, f"{type_}/{id_} is no record of this patient that you may see.")
-    who = await asker(store, settings, actor, when)
+    who = (await known(store, settings, actor.user, actor.organization)).asker(actor, when)
     found = await judged(context, who, type_, page.matches, when)
     parameters: list[Tree] = [
         {"name": "decision", "valueCode": _joint(found)},
@@ -98,6 +98,8 @@ def _part(context: Context, each: Judged, count: int) -> Tree:
         {"name": "reach", "valueCode": each.reach},
         {"name": "records", "valueUnsignedInt": count},
     ]
+    if each.others:
+        parts.append({"name": "others", "valueBoolean": True})
     for ground in dict.fromkeys(verdict.grounds):
         reference = f"Consent/{ground.directive.id}/_history/{ground.directive.version}"
         grounds = [

@@ -1,4 +1,4 @@
-"""Records judged by the consents of the patients that they are about: by what decides, and in plain words.
+"""Records judged by the consents of a patient that they are about: by what decides, and in plain words.
 
 Which are seen is asked of the store by the compiled Rules, as in every request; why is told by
 ``consent.plain``. Where both differ, the records were changed between the two.
@@ -37,11 +37,15 @@ _LOOK: Final = Visibility.everything("consent: what is decided, and why")
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """What the asker gets of one record, why, and whether it reaches it by right, consents apart."""
+    """What the asker gets of one record, why, and whether it reaches it by right, consents apart.
+
+    ``others``: the record is about other patients too, whose leave is needed besides.
+    """
 
     outcome: Outcome
     verdict: Verdict
     reach: Reach
+    others: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +64,11 @@ class _Known:
 async def judged(
     context: Context, asker: Asker, type_: str, stored: Sequence[Stored], when: int
 ) -> list[Judged]:
-    """Judge records of one type at ``when`` (ms); Fault CONFLICT when they change meanwhile."""
+    """Judge records of one type by the consents of the patient whom the request names, at ``when`` (ms).
+
+    What other patients say of a record that is about them too is not looked at: it is not the caller's to
+    know. Fault CONFLICT when records or Consents change meanwhile.
+    """
     with unnoted():
         return await _judged(context, asker, type_, stored, when)
 
@@ -68,20 +76,17 @@ async def judged(
 async def _judged(
     context: Context, asker: Asker, type_: str, stored: Sequence[Stored], when: int
 ) -> list[Judged]:
-    services = context.services
+    services, patient = context.services, context.id
     extract = services.extractor.from_body
     values = {(type_, each.id): extract(type_, each.body) for each in stored}
-    patients = dict.fromkeys(patient for each in values.values() for patient in each.patients)
-    consents = {
-        each: await filed(services.store, services.state, services.settings, each) for each in patients
-    }
-    named = [*_referred(values.values()), *_named(consents.values())]
+    consents = await filed(services.store, services.state, services.settings, patient)
+    named = [*_referred(values.values()), *_named(consents)]
     around = await services.store.read_many(_LOOK, list(dict.fromkeys(named)))
     known = _Known({(each.type, each.id): extract(each.type, each.body) for each in around} | values)
     ids = tuple(each.id for each in stored)
     own = await _among(context, type_, ids, asker.own(type_))
     shared = await _among(context, type_, ids, asker.shared(type_))
-    seen = await _seen(context, asker, type_, known, ids, consents, when)
+    seen = await _among(context, type_, ids, condition(context, asker, type_, consents, when))
     masks = masks_for(asker.asking.purpose)
     found: list[Judged] = []
     for each in stored:
@@ -92,7 +97,8 @@ async def _judged(
         outcome: Outcome = "permit" if verdict.permit else "deny"
         if verdict.permit and masks is not None and masks.body(each.body) != each.body:
             outcome = "masked"
-        found.append(Judged(outcome, verdict, _reach(each.id, own, shared)))
+        others = any(one != patient for one in record.values.patients)
+        found.append(Judged(outcome, verdict, _reach(each.id, own, shared), others=others))
     return found
 
 
@@ -100,26 +106,6 @@ def _reach(id_: str, own: frozenset[str], shared: frozenset[str]) -> Reach:
     if id_ in own:
         return "own"
     return "agreement" if id_ in shared else "none"
-
-
-async def _seen(
-    context: Context,
-    asker: Asker,
-    type_: str,
-    known: _Known,
-    ids: Iterable[str],
-    consents: dict[str, Filed],
-    when: int,
-) -> frozenset[str]:
-    """Return which records the compiled Rules of all their patients leave to the asker."""
-    together: dict[tuple[str, ...], list[str]] = {}
-    for id_ in ids:
-        together.setdefault(tuple(known.values[type_, id_].patients), []).append(id_)
-    seen: set[str] = set()
-    for patients, group in together.items():
-        rules = (condition(context, asker, type_, consents[each], when) for each in patients)
-        seen |= await _among(context, type_, tuple(group), all_of(rules))
-    return frozenset(seen)
 
 
 def condition(context: Context, asker: Asker, type_: str, consents: Filed, when: int) -> Predicate:
@@ -130,17 +116,12 @@ def condition(context: Context, asker: Asker, type_: str, consents: Filed, when:
 
 
 def _verdict(
-    context: Context, asking: Asking, record: Record, consents: dict[str, Filed], when: int, *, own: bool
+    context: Context, asking: Asking, record: Record, consents: Filed, when: int, *, own: bool
 ) -> Verdict:
-    """Return the verdict of the patients: the first that denies, or else what the first of them says."""
-    verdicts: list[Verdict] = []
-    for patient in record.values.patients:
-        directives, grants = consents[patient]
-        broken = any(each.user == asking.user and each.start <= when < each.end for each in grants)
-        asked = replace(asking, lifts=broken)
-        overarching = context.settings.consent_policy
-        verdicts.append(decide(directives, asked, record, when, overarching=overarching, own=own))
-    return next((each for each in verdicts if not each.permit), verdicts[0])
+    broken = any(each.user == asking.user and each.start <= when < each.end for each in consents.grants)
+    overarching = context.settings.consent_policy
+    asked = replace(asking, lifts=broken)
+    return decide(consents.directives, asked, record, when, overarching=overarching, own=own)
 
 
 async def _among(context: Context, type_: str, ids: tuple[str, ...], where: Predicate) -> frozenset[str]:
@@ -155,9 +136,9 @@ def _referred(values: Iterable[Values]) -> Iterator[tuple[str, str]]:
     return (key for each in values for _, target in each.references if (key := _key(target)) is not None)
 
 
-def _named(consents: Iterable[Filed]) -> Iterator[tuple[str, str]]:
+def _named(consents: Filed) -> Iterator[tuple[str, str]]:
     """Yield the records that provisions name."""
-    waiting: list[Provision] = [one for each in consents for two in each.directives for one in two.provisions]
+    waiting: list[Provision] = [one for each in consents.directives for one in each.provisions]
     while waiting:
         provision = waiting.pop()
         waiting += provision.exceptions

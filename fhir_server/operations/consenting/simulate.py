@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import product
 from typing import Any, Final
 
 from fhir_server.access.actor import Actor
@@ -25,7 +26,7 @@ from fhir_server.interactions.context import Context, Operation
 from fhir_server.interactions.request import Reply
 from fhir_server.interactions.write import invalid
 from fhir_server.operations.arguments import parts
-from fhir_server.operations.consenting.asker import Asker, asker
+from fhir_server.operations.consenting.asker import Asker, known
 from fhir_server.operations.consenting.judged import condition
 from fhir_server.operations.consenting.rights import answerable
 from fhir_server.resources.codec import encode
@@ -130,13 +131,14 @@ async def _changes(context: Context, world: _World) -> AsyncIterator[Tree]:
     store, settings = context.services.store, context.settings
     managing = await _managing(context)
     organizations = dict.fromkeys((*managing, *named, *await receivers(store)))
-    askers = [(organization, role) for organization in organizations for role in roles][:MOST]
+    askers = list(product(organizations, roles))[:MOST]
+    found = {each: await known(store, settings, None, each) for each, _ in askers}
     for organization, role in askers:
         for purpose in purposes:
             actor = Actor.supposed(
                 organization=organization, roles=frozenset(filter(None, (role,))), purpose=purpose
             )
-            who = await asker(store, settings, actor, world.now)
+            who = found[organization].asker(actor, world.now)
             for type_ in world.types:
                 gained, lost = await _difference(context, world, who, type_)
                 if gained or lost:
