@@ -251,3 +251,14 @@ def test_broken_glass_does_not_open_what_stays_closed() -> None:
 
 def test_glass_breaks_for_no_other_purpose() -> None:
     assert not sees(deny(), note(), replace(BROKEN, purpose="HRESCH"))
+
+
+def test_an_exception_that_is_over_does_not_make_its_provision_speak_of_collecting() -> None:
+    """Who may not see a record may record one, unless a provision in force names an action."""
+    access = [concept(coding(ACTION_SYSTEM, "access"))]
+    over = {"start": "2020", "end": "2020"}
+    collecting = replace(B, action="collect")
+
+    assert sees(deny(), note(), collecting)
+    assert sees(deny(permit(action=access, period=over)), note(), collecting)
+    assert not sees(deny(permit(action=access)), note(), collecting)

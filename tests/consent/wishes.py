@@ -104,7 +104,9 @@ _CLASSES = some(
     coding(MEDIA_TYPE_SYSTEM, "application/pdf"),
 )
 _PURPOSES = some(*(coding(REASON, each) for each in ("TREAT", "ETREAT", "BTG", "HRESCH", "HPAYMT", "FAMRQT")))
-_ACTIONS = some(*(concept(coding(ACTION_SYSTEM, each)) for each in ("access", "use", "disclose", "correct")))
+_ACTIONS = some(
+    *(concept(coding(ACTION_SYSTEM, each)) for each in ("access", "use", "disclose", "correct", "collect"))
+)
 
 _ELEMENTS: dict[str, SearchStrategy[Any]] = {
     "actor": st.lists(_ROLES, min_size=1, max_size=2),
