@@ -122,7 +122,7 @@ def _beside(sk: str) -> tuple[str, str]:
 
 
 def _now(c: str) -> str:
-    return f"{c}.since<=(SELECT moment()) AND {c}.until>(SELECT moment())"
+    return f"(SELECT moment()) BETWEEN {c}.since AND {c}.until-1"
 
 
 def refuse_unprepared(connection: sqlite3.Connection) -> None:

@@ -100,10 +100,24 @@ class Searcher:
         return {**self.plan, "candidates": judge.candidates, "opened": judge.opened}
 
     def total(self, type_: str, where: Predicate) -> int:
-        """Count all matches of ``where``."""
-        rows = self.compiler.rows(type_, where)
-        statement = f"SELECT count(DISTINCT sk) FROM ({rows.text})"
-        found: int = self.compiler.connection.execute(statement, rows.args).fetchone()[0]
+        """Count all matches of ``where``.
+
+        What their patients say of them is asked last and in their order: what neighbours need lies together.
+        """
+        driven = self.compiler.drive(type_, where)
+        base = self._candidates(type_, driven)
+        plain = [test for test in driven.tests if test.beside is None]
+        last = [test for test in driven.tests if test.beside is not None]
+        passing = self.compiler.passing(plain, "b.sk")
+        rows = Sql(f"SELECT b.sk FROM ({base.text}) b WHERE {passing.text}", base.args + passing.args)
+        beside, permitted = self.compiler.beside(last, "c.sk"), self.compiler.passing(last, "c.sk")
+        if not last:
+            statement = f"SELECT count(DISTINCT sk) FROM ({rows.text})"
+        else:
+            once = "" if driven.driver is None else " GROUP BY b.sk"
+            statement = f"SELECT count(*) FROM ({rows.text}{once}) c{beside.text} WHERE {permitted.text}"
+        args = (*rows.args, *beside.args, *permitted.args)
+        found: int = self.compiler.connection.execute(statement, args).fetchone()[0]
         return found
 
     def first(self, type_: str, where: Predicate, count: int) -> list[int]:
