@@ -11,6 +11,8 @@ import os
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import count
+from pathlib import Path
+from time import process_time
 from typing import Any
 
 import pytest
@@ -22,8 +24,9 @@ from fhir_server.search.predicate import EVERYTHING, All, AnyOf, IdIn, Predicate
 from fhir_server.search.query import Query, Sort
 from fhir_server.search.visibility import Visibility
 from fhir_server.store.sqlite import search, walks
+from fhir_server.store.sqlite.store import Options
 from tests.contract.random_world import IDS, Raw, World
-from tests.contract.store_world import ALL, change, open_sqlite, values_of
+from tests.contract.store_world import ALL, change, open_sqlite, put, values_of
 
 WORLDS = int(os.environ.get("FHIR_TEST_WORLDS", "60"))
 QUESTIONS = 20
@@ -224,27 +227,25 @@ def test_pages_skip_and_repeat_nothing_that_was_there_throughout(world: Store, s
     assert sorted(id_ for id_ in met if id_ in constant) == sorted(constant)
 
 
-def test_thousands_of_alternatives_do_not_outgrow_the_engine(world: Store) -> None:
-    runner, store = world
+async def test_thousands_of_alternatives_do_not_outgrow_the_engine(tmp_path: Path) -> None:
+    """Nor the time that a search may take, counted as the processor's: other programs may be busy too."""
     where = AnyOf(tuple(Where("code", TokenIs("s", f"code-{number}")) for number in range(2500)))
     alternatives: tuple[Predicate, ...] = (
         where,
         AnyOf(tuple(All((each, Where("code", TokenIs("s", None)))) for each in where.items)),
     )
+    store = open_sqlite(tmp_path, search_seconds=100.0)
+    codes = ([["code", "s", f"code-{n * 500}"]] for n in range(9))
+    await put(store, *(change("Many", f"m{n}", tokens=code) for n, code in enumerate(codes)))
 
-    async def ask() -> list[list[str]]:
-        await store.commit(
-            [
-                store.prepare(change("Many", f"m{n}", tokens=[["code", "s", f"code-{n * 500}"]]))
-                for n in range(9)
-            ]
-        )
-        both = Query("Many", All((where, Where("code", TokenIs(None, "code-1000")))))
-        assert [match.id for match in (await store.search(ALL, both)).matches] == ["m2"]
-        pages = [await store.search(ALL, Query("Many", each)) for each in alternatives]
-        return [[match.id for match in page.matches] for page in pages]
-
-    assert runner.run(ask()) == [["m0", "m1", "m2", "m3", "m4"]] * 2
+    both = Query("Many", All((where, Where("code", TokenIs(None, "code-1000")))))
+    assert [match.id for match in (await store.search(ALL, both)).matches] == ["m2"]
+    for each in alternatives:
+        began = process_time()
+        page = await store.search(ALL, Query("Many", each))
+        assert process_time() - began < Options().search_seconds
+        assert [match.id for match in page.matches] == ["m0", "m1", "m2", "m3", "m4"]
+    await store.close()
 
 
 @pytest.mark.parametrize("name", ["_SORTED_AT_LEAST", "_SORTED_AT_MOST", "_PICKED", "_PATIENCE", "_STROLL"])
