@@ -24,7 +24,8 @@ GATHER_SECONDS: Final = 0.003
 PAUSE_SECONDS: Final = 0.001
 """How long a group waits at least that follows one with :data:`_MANY` requests: as many are about to come."""
 _MANY: Final = 8
-_MOST: Final = 256
+_SLOW_SECONDS: Final = 0.001
+"""A write that takes longer may be worth being shared by all who ask."""
 
 
 class _Group(NamedTuple):
@@ -35,6 +36,38 @@ class _Group(NamedTuple):
     loop: asyncio.AbstractEventLoop
 
 
+class Pace:
+    """How many waiting requests are enough for a group, judged by the last ones. Times in seconds.
+
+    Half of those who ask: while their group is written, the loop works on the other half. All of them where
+    that leaves the loop idle, because the disk takes longer than the work: two halves wait for two syncs.
+    """
+
+    def __init__(self) -> None:
+        self.enough = _MANY
+        self._is_shared = False
+        self._last_came = self._began = self._ended = self._gathered = 0.0
+
+    def came(self, now: float) -> None:
+        """Note that entries came."""
+        self._last_came = now
+
+    def begins(self, now: float) -> None:
+        """Note that a group is handed over."""
+        self._began, self._gathered = now, now - self._ended
+
+    def ended(self, now: float, written: int, waiting: int) -> None:
+        """Note that ``written`` requests of a group are answered, while ``waiting`` have come meanwhile."""
+        took, self._ended = now - self._began, now
+        if self._is_shared:
+            self._is_shared = took > self._gathered
+        else:
+            is_idle = waiting > 0 and self._last_came - self._began < took / 2
+            self._is_shared = is_idle and took > _SLOW_SECONDS
+        crowd = written + waiting
+        self.enough = max(_MANY, crowd if self._is_shared else (crowd + 1) // 2)
+
+
 class Log:
     """An open log. Make it with :meth:`open`; append from one event loop; close it."""
 
@@ -43,9 +76,10 @@ class Log:
         self._entries: list[Entry] = []
         self._waiting: list[asyncio.Future[None]] = []
         self._groups: queue.SimpleQueue[_Group | None] = queue.SimpleQueue()
-        self._is_due = False
+        self._timer: asyncio.Handle | None = None
         self._is_writing = False
         self._last = 0
+        self._pace = Pace()
         self._closing = False
         self.appended = 0
         self._thread = threading.Thread(target=self._work, name="audit-write", daemon=True)
@@ -76,29 +110,33 @@ class Log:
         if self._closing:
             return
         self._entries += entries
-        if not (self._is_due or self._is_writing):
-            self._schedule(asyncio.get_running_loop())
+        loop = asyncio.get_running_loop()
+        self._pace.came(loop.time())
+        if not self._is_writing:
+            self._consider(loop)
 
-    def _schedule(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Begin a group: it is handed over when the loop has nothing else to do, or after a short while.
+    def _consider(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Hand over the group if enough wait; else when the loop has nothing else to do, or after a while.
 
         Each group costs two changes of threads and a sync, some 120 microseconds of processor; a busy loop
         makes few large ones. Who asks alone waits for one idle round of the loop, some microseconds.
         """
-        self._is_due = True
-        begin = (loop, len(self._entries), loop.time() + GATHER_SECONDS)
-        if self._last >= _MANY:
-            loop.call_later(PAUSE_SECONDS, self._gather, *begin)
-        else:
-            loop.call_soon(self._gather, *begin)
+        if len(self._waiting) >= self._pace.enough:
+            self._hand_over(loop)
+        elif self._timer is None:
+            begin = (loop, len(self._entries), loop.time() + GATHER_SECONDS)
+            if self._last >= _MANY:
+                self._timer = loop.call_later(PAUSE_SECONDS, self._gather, *begin)
+            else:
+                self._timer = loop.call_soon(self._gather, *begin)
 
     def _gather(self, loop: asyncio.AbstractEventLoop, before: int, until: float) -> None:
         """Hand over if the last round of the loop brought nothing more, or if it is time."""
         now = len(self._entries)
-        if now == before or now >= _MOST or loop.time() >= until:
+        if now == before or loop.time() >= until:
             self._hand_over(loop)
         else:
-            loop.call_soon(self._gather, loop, now, until)
+            self._timer = loop.call_soon(self._gather, loop, now, until)
 
     async def close(self) -> None:
         """Write what was accepted, close the segment and give the chain free."""
@@ -106,6 +144,7 @@ class Log:
             return
         self._closing = True
         loop = asyncio.get_running_loop()
+        self._stop_gathering()
         self._groups.put(_Group(self._entries, self._waiting, loop))
         self._entries, self._waiting = [], []
         self._groups.put(None)
@@ -113,12 +152,16 @@ class Log:
         # The thread has told the loop how its last group went; let it be heard.
         await asyncio.sleep(0)
 
+    def _stop_gathering(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
     def _hand_over(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._is_due = False
-        if not self._entries:
-            return
+        self._stop_gathering()
         self._is_writing = True
         self._last = len(self._waiting)
+        self._pace.begins(loop.time())
         group = _Group(self._entries, self._waiting, loop)
         self._entries, self._waiting = [], []
         self._groups.put(group)
@@ -134,8 +177,9 @@ class Log:
                 future.set_result(None)
             else:
                 future.set_exception(_unavailable())
+        self._pace.ended(group.loop.time(), len(group.waiting), len(self._waiting))
         if self._entries:
-            self._schedule(group.loop)
+            self._consider(group.loop)
 
     def _work(self) -> None:
         """Write groups until told to end: the thread's own loop."""
