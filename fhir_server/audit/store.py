@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from fhir_server.faults import Fault, Kind
-from fhir_server.search.predicate import About, All, AnyOf, Chain, Has, Not, Predicate
+from fhir_server.search.predicate import About, All, AnyOf, Chain, Contains, Has, Not, Predicate
 from fhir_server.search.query import Query
 from fhir_server.search.visibility import Visibility
 from fhir_server.store.api import Change, HistoryPage, HistoryQuery, Page, Prepared, Store, Stored
@@ -109,4 +109,6 @@ def _crosses(type_: str, predicate: Predicate) -> bool:
         return any(_crosses(type_, item) for item in predicate.items)
     if isinstance(predicate, About):
         return type_ == AUDIT  # the records' store knows who is in which policy class
+    if isinstance(predicate, Contains):
+        return _crosses(type_, predicate.inner)  # in the store of what contains it
     return isinstance(predicate, Not) and _crosses(type_, predicate.item)

@@ -21,8 +21,9 @@ from fhir_server.faults import Fault, Kind
 from fhir_server.resources.codec import decode, encode
 from fhir_server.resources.types import PRIMITIVES, RESOURCE_TYPES, Element, definitions
 from fhir_server.search.parameters import by_url, parameters
-from fhir_server.search.predicate import All, AnyOf, Chain, Has, Not, Predicate, Together, Where
+from fhir_server.search.predicate import All, AnyOf, Chain, Contains, Has, Not, Predicate, Together, Where
 from fhir_server.search.query import Query
+from fhir_server.search.values import CONTAINED
 
 Tree = dict[str, Any]
 
@@ -71,6 +72,8 @@ class Masks:
 
     def hides(self, type_: str, parameter: str) -> bool:
         """Tell whether a parameter of ``type_`` (code, perhaps with a modifier) reads what is masked."""
+        if parameter == CONTAINED:
+            return self._is_masked(type_, "contained", _ANY_RESOURCE)
         code, _, modifier = parameter.partition(":")
         if code in _PLAIN:
             return False
@@ -222,6 +225,9 @@ def _asked(type_: str, predicate: Predicate) -> Iterator[tuple[str, str]]:
         yield from _asked(predicate.type, predicate.inner)
     elif isinstance(predicate, Has):
         yield predicate.type, predicate.param
+        yield from _asked(predicate.type, predicate.inner)
+    elif isinstance(predicate, Contains):
+        yield type_, CONTAINED
         yield from _asked(predicate.type, predicate.inner)
     elif isinstance(predicate, (All, AnyOf)):
         for item in predicate.items:

@@ -15,6 +15,7 @@ from fhir_server.faults import Fault, Issue, Kind
 from fhir_server.frozen import frozen
 from fhir_server.interactions.codes import informed
 from fhir_server.interactions.conditional import options
+from fhir_server.interactions.contained import Shown, contained, containers
 from fhir_server.interactions.context import Context
 from fhir_server.interactions.include import included
 from fhir_server.interactions.lists import LIST, among, members
@@ -91,14 +92,14 @@ async def _search(context: Context, scope: _Scope) -> Reply:
     sealed = f"search/{scope.path}"
     cursor = opened_cursor(context, sealed)
     parameters = context.request.parameters if cursor is None else cursor.parameters
-    search, page = await _found(context, scope, parameters, cursor)
+    search, page, matches = await _found(context, scope, parameters, cursor)
     extra, warnings = await included(context, search.includes, page.matches)
     shape = Shape(search.elements, search.summary)
     issues = (*search.ignored, *warnings, *_explained(context, page.plan))
     body = searchset(
         page.total,
         page_links(context, scope.path, sealed, search.understood, page),
-        [(_address(context, stored), shape.of(stored.body)) for stored in page.matches],
+        [(url, shape.of(body)) for url, body in matches],
         [(_address(context, stored), shape.of(stored.body)) for stored in extra],
         outcome(issues) if issues else None,
     )
@@ -107,12 +108,17 @@ async def _search(context: Context, scope: _Scope) -> Reply:
 
 async def _found(
     context: Context, scope: _Scope, parameters: Parameters, cursor: Cursor | None
-) -> tuple[Search, Page]:
-    """Parse the parameters and fetch the page; ``understood`` of the Search is of all parameters."""
+) -> tuple[Search, Page, list[Shown]]:
+    """Parse the parameters and fetch the page, with what is shown of it.
+
+    ``understood`` of the Search is of all parameters.
+    """
     lists = [value for name, value in parameters if name == LIST]
     rest = tuple(pair for pair in parameters if pair[0] != LIST) if lists else parameters
     named = await members(context, lists) if lists else {}
     how = options(context, strict=context.request.prefer_strict is not False)
+    # What is contained belongs to no compartment and is on no list.
+    how = replace(how, contained=scope.type is not None and scope.within is _anywhere and not lists)
     types = types_of(rest, scope.types) if scope.type is None else [scope.type]
     how = await informed(context, types, tuple(pair for pair in rest if pair[0] != TYPE), how)
     if scope.type is None:
@@ -123,6 +129,8 @@ async def _found(
     if lists:
         kept = {*search.understood, *((LIST, value) for value in lists)}
         search = replace(search, understood=tuple(pair for pair in parameters if pair in kept))
+    if search.contained != "false":
+        queries = containers(context, search)
     queries = [_narrowed(query, scope, named if lists else None) for query in queries]
     for query in queries:
         require_open(context.visibility, query.where)
@@ -130,9 +138,13 @@ async def _found(
         queries = [replace(query, explain=True) for query in queries]
     position = None if cursor is None else cursor.position
     back = cursor is not None and cursor.back
+    if search.contained != "false":
+        return search, *await contained(context, search, queries, position, back=back)
     if scope.type is None:
-        return search, await merged(context, queries, position, back=back)
-    return search, await context.store.search(context.visibility, _placed(queries[0], position, back=back))
+        page = await merged(context, queries, position, back=back)
+    else:
+        page = await context.store.search(context.visibility, _placed(queries[0], position, back=back))
+    return search, page, [(_address(context, stored), stored.body) for stored in page.matches]
 
 
 def _narrowed(query: Query, scope: _Scope, named: Mapping[str, set[str]] | None) -> Query:

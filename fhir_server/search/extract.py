@@ -35,12 +35,18 @@ class Extractor:
         self.registry: Registry = R4
 
     def extract(self, tree: dict[str, Any]) -> Values:
-        """Return the values of a decoded resource; none when its type is unknown."""
+        """Return the values of a decoded resource and of what it contains; none when its type is unknown."""
+        values = self._extract(tree)
+        for each in contained(tree):
+            values.contain(each["resourceType"], str(each.get("id", "")), self._extract(each))
+        return values
+
+    def _extract(self, tree: dict[str, Any]) -> Values:
         values = Values()
         registry = self.registry
         values.generation = registry.generation
-        type_ = tree.get("resourceType")
-        if isinstance(type_, str) and type_ in RESOURCE_TYPES:
+        type_ = _type_of(tree)
+        if type_ in RESOURCE_TYPES:
             program(type_, registry.custom(type_))(tree, values, self._zone, self._base)
             values.clinical = _clinical(type_, values)
             values.patients = subjects(type_, str(tree.get("id", "")), values)
@@ -52,6 +58,19 @@ class Extractor:
     def from_body(self, type_: str, body: bytes) -> Values:
         """Return the values of stored canonical JSON of a resource of ``type_``."""
         return self.extract({**_decode(body), "resourceType": type_})
+
+
+def contained(tree: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the resources that a decoded one contains, in order, those of no type of R4 left out."""
+    found = tree.get("contained")
+    if not isinstance(found, list):
+        return []
+    return [each for each in found if isinstance(each, dict) and _type_of(each) in RESOURCE_TYPES]
+
+
+def _type_of(tree: dict[str, Any]) -> str:
+    type_ = tree.get("resourceType")
+    return type_ if isinstance(type_, str) else ""
 
 
 def _clinical(type_: str, values: Values) -> int | None:

@@ -16,6 +16,7 @@ from fhir_server.search.predicate import (
     All,
     AnyOf,
     Chain,
+    Contains,
     DateIs,
     Everything,
     Has,
@@ -103,6 +104,12 @@ def matches(  # noqa: C901, PLR0911 - one case for each node of the tree
             return any(
                 matches(inner, source_type, source, found, resolve, referrers, class_of)
                 for source, found in referrers(source_type, param, f"{type_}/{id_}")
+            )
+        case Contains(inside, inner):
+            return any(
+                matches(inner, inside, each, found, resolve, referrers, class_of)
+                for named, each, found in values.contained
+                if named == inside
             )
         case About(classes, above):
             numbers = map(class_of, values.patients)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Literal, cast
 
 from fhir_server.faults import Fault, Issue, Kind
 from fhir_server.frozen import frozen
@@ -16,7 +17,7 @@ from fhir_server.search.criteria import criterion, searchable
 from fhir_server.search.filter import filtered
 from fhir_server.search.includes import ANY, Include, includes
 from fhir_server.search.parameters import UnknownParameter, shown
-from fhir_server.search.predicate import Predicate, all_of
+from fhir_server.search.predicate import All, AnyOf, Chain, Has, Not, Predicate, all_of
 from fhir_server.search.query import Query, Sort
 from fhir_server.search.terms import Options
 
@@ -26,6 +27,15 @@ _MAX_VALUES = 2000
 _MAX_SORTS = 8
 _SUMMARIES = ("true", "false", "text", "data", "count")
 _TOTALS = ("none", "estimate", "accurate")
+_ALLOWED: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "_total": _TOTALS,
+        "_summary": _SUMMARIES,
+        "_contained": ("false", "true", "both"),
+        "_containedType": ("container", "contained"),
+    }
+)
+"""The values of parameters that are given once; of ``_count`` any whole number."""
 
 
 @frozen
@@ -35,6 +45,8 @@ class Search:
     ``elements``: the names in ``_elements``; ``summary``: the value of ``_summary``, None when not given.
     ``ignored``: a warning for each parameter that had no effect. ``understood``: the names and values that
     had, in order, for the self link. https://hl7.org/fhir/R4/search.html#conformance
+    ``contained``: whether contained resources are looked for, instead of others (true) or too (both), and
+    ``contained_type`` what of them is told. https://hl7.org/fhir/R4/search.html#contained
     """
 
     query: Query
@@ -43,6 +55,8 @@ class Search:
     summary: str | None = None
     ignored: tuple[Issue, ...] = ()
     understood: tuple[tuple[str, str], ...] = ()
+    contained: Literal["false", "true", "both"] = "false"
+    contained_type: Literal["container", "contained"] = "container"
 
 
 @dataclass(slots=True)
@@ -151,17 +165,17 @@ def _read_filter(draft: _Draft, name: str, value: str) -> str | None:
     return None
 
 
-def _read_contained(_: _Draft, name: str, value: str) -> str | None:
-    """Read ``_contained``: matches are never contained resources, which is the default.
+def _read_contained(draft: _Draft, name: str, value: str) -> str | None:
+    """Read ``_contained`` and ``_containedType``, where contained resources can be searched.
 
-    A contained resource has no id of its own here, and what refers to it is found by its own parameters.
     https://hl7.org/fhir/R4/search.html#contained
     """
-    if (name, value) != ("_contained", "false"):
+    if not draft.options.contained and (name, value) != ("_contained", "false"):
         raise UnknownParameter(
-            "Contained resources are not searched here; search for the resources that contain them."
+            "Contained resources are searched by type alone, as in Medication?_contained=true; here, search "
+            "for the resources that contain them."
         )
-    return None
+    return _read_once(draft, name, value)
 
 
 def _read_query(_: _Draft, __: str, ___: str) -> str | None:
@@ -173,9 +187,9 @@ def _read_query(_: _Draft, __: str, ___: str) -> str | None:
 
 
 def _read_once(draft: _Draft, name: str, value: str) -> str | None:
-    """Keep the one value of ``_count``, ``_total`` or ``_summary``."""
-    allowed = {"_total": _TOTALS, "_summary": _SUMMARIES}.get(name)
-    if name not in ("_count", "_total", "_summary"):
+    """Keep the one value of a parameter that is given once."""
+    allowed = _ALLOWED.get(name)
+    if name != "_count" and allowed is None:
         raise Fault(Kind.UNSUPPORTED_PARAMETER, f"{name.partition(':')[0]} takes no modifier.")
     if draft.once.setdefault(name, value) != value:
         raise Fault(Kind.BAD_PARAMETER, f"{name} is given twice; give it once.")
@@ -207,6 +221,9 @@ _CONTROLS: Mapping[str, Callable[[_Draft, str, str], str | None]] = MappingProxy
 def _finished(draft: _Draft) -> Search:
     summary = draft.once.get("_summary")
     count = 0 if summary == "count" else _count(draft.once.get("_count"), draft.options)
+    contained = draft.once.get("_contained", "false")
+    if contained != "false":
+        _check_contained(draft)
     counted = count == 0 or draft.once.get("_total") in ("accurate", "estimate")
     query = Query(
         type=draft.type,
@@ -222,7 +239,38 @@ def _finished(draft: _Draft) -> Search:
         summary=summary,
         ignored=tuple(draft.ignored),
         understood=tuple(draft.understood),
+        contained=cast("Literal['false', 'true', 'both']", contained),
+        contained_type=cast(
+            "Literal['container', 'contained']", draft.once.get("_containedType", "container")
+        ),
     )
+
+
+def _check_contained(draft: _Draft) -> None:
+    """Refuse what would ask for more than a contained resource says of itself.
+
+    Its references may lead to its container or to others within, which no index follows; nothing refers to
+    it from elsewhere; and its values order nothing, since its container is what is found.
+    """
+    advice = "search for the resources that contain them, and go on from there."
+    if any(map(_leads_on, draft.where)):
+        words = f"Contained resources are not searched along references (chains, _has, :above); {advice}"
+    elif draft.includes:
+        words = f"Nothing is included beside contained resources; {advice}"
+    elif any(sort.param != "_lastUpdated" for sort in draft.sort):
+        words = (
+            "With _contained, _sort takes _lastUpdated alone: that of the resource that contains the other."
+        )
+    else:
+        return
+    raise Fault(Kind.UNSUPPORTED_PARAMETER, words)
+
+
+def _leads_on(predicate: Predicate) -> bool:
+    """Tell whether a predicate asks for anything of other resources."""
+    if isinstance(predicate, All | AnyOf):
+        return any(map(_leads_on, predicate.items))
+    return _leads_on(predicate.item) if isinstance(predicate, Not) else isinstance(predicate, Chain | Has)
 
 
 def _count(written: str | None, options: Options) -> int:

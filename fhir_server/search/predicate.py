@@ -204,6 +204,17 @@ class Has:
 
 
 @dataclass(frozen=True, slots=True)
+class Contains:
+    """Some resource of ``type`` that this one contains satisfies ``inner``, by its own values and its own id.
+
+    ``inner`` leads nowhere else: it has no Chain, Has or About. https://hl7.org/fhir/R4/search.html#contained
+    """
+
+    type: str
+    inner: Predicate
+
+
+@dataclass(frozen=True, slots=True)
 class About:
     """Some patient that the resource is about is now in one of these policy classes.
 
@@ -237,7 +248,7 @@ class Not:
 
 
 Predicate: TypeAlias = (
-    Everything | Nothing | Where | Together | IdIn | Chain | Has | About | All | AnyOf | Not
+    Everything | Nothing | Where | Together | IdIn | Chain | Has | Contains | About | All | AnyOf | Not
 )
 
 EVERYTHING = Everything()

@@ -81,7 +81,8 @@ class Options:
     server's address without a trailing slash. ``default_count``, ``max_count``: entries in a page.
     ``strict``: refuse an unknown parameter; otherwise ignore it and say so. ``registry``: which are known.
     ``terminology``: answers ``:in``, ``:not-in``, ``:above`` and ``:below`` of codes. ``full_text``: the
-    store keeps words, so that ``_text`` and ``_content`` can be searched.
+    store keeps words, so that ``_text`` and ``_content`` can be searched. ``contained``: who asks can search
+    contained resources; otherwise ``_contained`` and ``_containedType`` are unknown parameters.
     """
 
     zone: tzinfo
@@ -93,6 +94,7 @@ class Options:
     registry: Registry = R4
     terminology: Terminology = NO_TERMINOLOGY
     full_text: bool = False
+    contained: bool = False
 
 
 _PREFIXED = re.compile(r"(eq|ne|gt|lt|ge|le|sa|eb|ap)?(.*)", re.DOTALL)

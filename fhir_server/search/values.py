@@ -5,7 +5,10 @@ https://hl7.org/fhir/R4/search.html#ptypes
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
+
+CONTAINED: Final = "_contained"
+"""The code of the tokens that say which types a resource contains. No search parameter has it."""
 
 
 class Values:
@@ -28,6 +31,8 @@ class Values:
     words           (param, word): of ``_text`` and ``_content``, when the server keeps a text index
     generation      of the :class:`search.parameters.Registry` that said what to extract
     patients        ids of the patients that it is about, each once (:func:`search.subjects.subjects`)
+    contained       (type, id, Values) of each resource within it, "" when it has no id; each type of them is
+                    a token of ``_contained`` too (:meth:`contain`)
     clinical        milliseconds of the type's clinical date (``Observation.date`` …), None when it has none
     ==============  ======================================================================================
 
@@ -40,6 +45,7 @@ class Values:
     __slots__ = (
         "clinical",
         "composites",
+        "contained",
         "dates",
         "generation",
         "numbers",
@@ -65,5 +71,12 @@ class Values:
         self.positions: list[tuple[str, float, float]] = []
         self.words: list[tuple[str, str]] = []
         self.patients: tuple[str, ...] = ()
+        self.contained: list[tuple[str, str, Values]] = []
         self.clinical: int | None = None
         self.generation = 0
+
+    def contain(self, type_: str, id_: str, values: Values) -> None:
+        """Note a contained resource, so that it is found by what it contains."""
+        if all(type_ != named for named, _, _ in self.contained):
+            self.tokens.append((CONTAINED, "", type_))
+        self.contained.append((type_, id_, values))

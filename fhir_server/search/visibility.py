@@ -17,6 +17,7 @@ from fhir_server.search.predicate import (
     All,
     AnyOf,
     Chain,
+    Contains,
     Everything,
     Has,
     Not,
@@ -93,11 +94,14 @@ class Visibility:
         asked = self._hops(predicate)
         return all_of((still_to_ask(self.of(resource_type), asked, resource_type), asked))
 
-    def _hops(self, predicate: Predicate) -> Predicate:
+    def _hops(self, predicate: Predicate) -> Predicate:  # noqa: PLR0911 - one case for each node
         if isinstance(predicate, Chain):
             return Chain(predicate.param, predicate.type, self.restrict(predicate.type, predicate.inner))
         if isinstance(predicate, Has):
             return Has(predicate.type, predicate.param, self.restrict(predicate.type, predicate.inner))
+        if isinstance(predicate, Contains):
+            # What is contained is seen with its container, and by the rights to that.
+            return Contains(predicate.type, self._hops(predicate.inner))
         if isinstance(predicate, All):
             return all_of(self._hops(item) for item in predicate.items)
         if isinstance(predicate, AnyOf):
@@ -120,6 +124,8 @@ class Visibility:
             closed_ones = [type_ for type_ in found if type_ is not None]
             is_closed = all(found) if _is_one_chain(predicate) else any(found)
             return closed_ones[0] if closed_ones and is_closed else None
+        if isinstance(predicate, Contains):
+            return self.closed_hop(predicate.inner)
         return self.closed_hop(predicate.item) if isinstance(predicate, Not) else None
 
     @property

@@ -52,6 +52,10 @@ def house(tmp_path: Path) -> Iterator[Guarded]:
                 "note": [{"text": NOTE}],
                 "valueString": NOTE,
                 "effectiveDateTime": "2026-01-01",
+                "contained": [
+                    {"resourceType": "Patient", "id": "p", "name": [{"family": NAME}], "gender": "female"}
+                ],
+                "performer": [{"reference": "#p"}],
             }
             for tree in (person, finding):
                 assert server.put(f"{tree['resourceType']}/{tree['id']}", tree).status_code == 201
@@ -74,6 +78,8 @@ PATHS = [
     "Patient/masked/$everything",
     "Patient/masked/Observation",
     "Observation/$lastn?patient=Patient/masked&code=8480-6",
+    "Patient?_contained=true",
+    "Patient?gender=female&_contained=both&_containedType=contained",
     "Patient/_history",
     "?_type=Patient,Observation",
 ]
@@ -111,6 +117,8 @@ def test_what_research_may_not_see_is_in_no_answer_and_treatment_sees_it(house: 
         "Observation?subject:identifier=urn:id|1",
         f"Patient?_filter=family eq {NAME}",
         f"Observation?code-value-string=8480-6${NOTE}",
+        f"Patient?_contained=true&name={NAME}",
+        "Patient?_contained=both&_containedType=contained&family=Nobody",
     ],
 )
 def test_nothing_masked_is_searched_or_sorted_by_found_or_not(house: Guarded, path: str) -> None:

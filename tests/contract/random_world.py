@@ -15,6 +15,7 @@ from fhir_server.search.predicate import (
     All,
     AnyOf,
     Chain,
+    Contains,
     DateIs,
     Has,
     HasWords,
@@ -118,8 +119,15 @@ class World:
             lambda: Not(inner[0]),
             lambda: Chain("subject", self._pick(self._types), inner[0]),
             lambda: Has(self._pick(self._types), "subject", inner[0]),
+            self.contains,
         ]
         return self._random.choice(makers)()
+
+    def contains(self) -> Predicate:
+        """Ask about what is contained, which leads nowhere else."""
+        one, other = self.leaf(), self.leaf()
+        inner = self._pick((one, All((one, other)), AnyOf((one, other)), Not(one), EVERYTHING))
+        return Contains(self._pick((*self._types, "Unheard")), inner)
 
     def leaf(self) -> Predicate:
         """Ask about one value."""
@@ -172,6 +180,11 @@ class World:
         return _Tests(self._random, self._targets)
 
     def _values(self) -> Raw:
+        number = self._pick((0, 0, 1, 2, 3))
+        inside = [[self._pick(self._types), self._pick(IDS), self._flat()] for _ in range(number)]
+        return {**self._flat(), "contained": inside}
+
+    def _flat(self) -> Raw:
         dates = self._spread("date", self._span)
         some = self._some
         return {

@@ -48,6 +48,8 @@ def values_of(raw: dict[str, Any]) -> Values:
         getattr(values, kind).extend(tuple(row) for row in raw.get(kind, ()))
     for param, components in raw.get("composites", ()):
         values.composites.append((param, tuple(tuple(tuple(row) for row in rows) for rows in components)))
+    for type_, id_, inner in raw.get("contained", ()):
+        values.contain(type_, id_, values_of(inner))
     values.clinical = raw.get("clinical")
     values.patients = tuple(raw.get("patients", ()))
     return values

@@ -19,11 +19,25 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from fhir_server.faults import Fault, Kind
 from fhir_server.search.match import Catalog
-from fhir_server.search.predicate import EVERYTHING, All, AnyOf, IdIn, Predicate, ReferenceIs, TokenIs, Where
+from fhir_server.search.predicate import (
+    EVERYTHING,
+    All,
+    AnyOf,
+    Contains,
+    IdIn,
+    Predicate,
+    ReferenceIs,
+    TokenIs,
+    UriIs,
+    Where,
+    any_of,
+    negate,
+)
 from fhir_server.search.query import Query, Sort
 from fhir_server.search.visibility import Visibility
-from fhir_server.store.sqlite import search, walks
+from fhir_server.store.sqlite import functions, search, walks
 from fhir_server.store.sqlite.store import Options
 from tests.contract.random_world import IDS, Raw, World
 from tests.contract.store_world import ALL, change, open_sqlite, put, values_of
@@ -135,6 +149,48 @@ def test_the_components_of_one_element_are_not_mixed_with_those_of_another(world
         return [[match.id for match in page.matches] for page in pages]
 
     assert runner.run(ask()) == [catalog.matching(ALL, types[0], where) for where in asked]
+
+
+@QUICKLY
+@given(seed=SEEDS)
+def test_what_is_contained_is_found_by_its_own_values(world: Store, seed: int) -> None:
+    runner, store = world
+    types = new_types()
+    made = World(seed, types)
+    raw = made.resources()
+    catalog = catalog_of(raw)
+    runner.run(write(store, raw))
+    asked: list[Predicate] = [made.contains() for _ in range(QUESTIONS)]
+    asked += [negate(each) for each in asked[:4]] + [any_of((made.leaf(), each)) for each in asked[4:9]]
+
+    for number, where in enumerate(asked):
+        hidden = made.leaf() if number % 3 == 0 else EVERYTHING
+        visibility = Visibility("test", {types[0]: hidden}, EVERYTHING)
+        query = Query(types[0], where, made.sorts(), 1 + number % 3, total="accurate")
+        whole = catalog.search(visibility, replace(query, count=1000))
+        expected = list(whole.ids)
+
+        assert runner.run(walk(store, visibility, query)) == (expected, whole.total, expected), query
+
+
+@pytest.mark.parametrize("count", [0, 5])
+def test_a_question_opens_no_more_containers_than_its_limit(world: Store, count: int) -> None:
+    runner, store = world
+    type_, inside = new_types()
+    raw = {(type_, f"r{n}"): {"contained": [[inside, "c", {"uris": [["url", "a"]]}]]} for n in range(12)}
+    runner.run(write(store, raw))
+    query = Query(type_, Contains(inside, Where("url", UriIs("none"))), count=count, total="accurate")
+
+    assert runner.run(store.search(ALL, query)).total == 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(functions, "MOST_CONTAINERS", 8)
+        with pytest.raises(Fault) as refused:
+            runner.run(store.search(ALL, query))
+    # The connection is as good as before.
+    assert runner.run(store.search(ALL, query)).total == 0
+
+    assert refused.value.kind is Kind.TOO_COSTLY
+    assert "by patient or period" in refused.value.diagnostics
 
 
 @settings(QUICKLY, max_examples=WORLDS // 2)

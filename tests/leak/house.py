@@ -177,6 +177,8 @@ def world() -> list[Tree]:
             "subject": {"reference": "Patient/mine"},
             "entry": [{"item": {"reference": f"Observation/{id_}"}} for id_ in ("mine-1", "hidden-1")],
         },
+        order("mine-order", "mine", "1111-1"),
+        order("hidden-order", "hidden", SECRET_CODE),
         device("mine-device", "mine"),
         device("hidden-device", "hidden"),
         device("free-device", None),
@@ -240,6 +242,20 @@ def value(id_: str, patient: str, code: str, number: str, **more: Any) -> Tree:
         "valueQuantity": {"value": Decimal(number), "unit": "mmol/L"},
         "note": [{"text": SECRET_NOTE if patient == "hidden" else "plain"}],
         **more,
+    }
+
+
+def order(id_: str, patient: str, code: str) -> Tree:
+    """Return a MedicationRequest that contains its Medication."""
+    coding = [{"system": "http://loinc.org", "code": code}]
+    return {
+        "resourceType": "MedicationRequest",
+        "id": id_,
+        "contained": [{"resourceType": "Medication", "id": "drug", "code": {"coding": coding}}],
+        "status": "active",
+        "intent": "order",
+        "medicationReference": {"reference": "#drug"},
+        "subject": {"reference": f"Patient/{patient}"},
     }
 
 

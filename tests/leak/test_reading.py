@@ -89,6 +89,20 @@ ROUTES = [
     Route("search by a name", f"Patient?name={SECRET}"),
     Route("search by post", "Observation/_search", "mine-1", "POST", "_count=50", FORM),
     Route("search of the system", "?_type=Patient,Observation&_count=50", "mine-1"),
+    Route("contained", "Medication?_contained=true&_total=accurate", "mine-order"),
+    Route("contained, told alone", "Medication?_contained=true&_containedType=contained", "mine-order#drug"),
+    Route("contained, by what they are", f"Medication?_contained=true&code={SECRET_CODE}"),
+    Route("contained, by what they are not", "Medication?_contained=true&code:not=1111-1&_total=accurate"),
+    Route("contained and others", "Medication?_contained=both&_total=accurate&_count=50", "mine-order"),
+    Route("contained, one a page", "Medication?_contained=both&_containedType=contained&_count=1", '"next"'),
+    Route(
+        "number of contained",
+        "Medication?_contained=true&_containedType=contained&_summary=count",
+        '"total":1',
+    ),
+    Route(
+        "number of containers", f"Medication?_contained=true&code={SECRET_CODE}&_summary=count", '"total":0'
+    ),
     Route("total", "Observation?_total=accurate&_count=1", '"total":'),
     Route("count", "Observation?_summary=count", '"total":'),
     Route("count", f"Observation?code={SECRET_CODE}&_summary=count", '"total":0'),

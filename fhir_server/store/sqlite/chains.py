@@ -14,6 +14,7 @@ from fhir_server.search.predicate import (
     All,
     AnyOf,
     Chain,
+    Contains,
     Has,
     Near,
     Predicate,
@@ -126,7 +127,7 @@ def has(compiler: Compiles, type_: str, link: Has) -> Conjunct:
 def is_dear(predicate: Predicate) -> bool:
     """Tell whether listing what satisfies the predicate opens resources, whatever drives."""
     match predicate:
-        case Where(_, StringContains() | StringEnds() | Near()):
+        case Where(_, StringContains() | StringEnds() | Near()) | Contains():
             return True
         case Where(_, StringStarts(text)):
             return len(text) > PREFIX_CHARACTERS

@@ -23,6 +23,7 @@ from fhir_server.search.predicate import (
     All,
     AnyOf,
     Chain,
+    Contains,
     DateIs,
     Everything,
     Has,
@@ -37,9 +38,11 @@ from fhir_server.search.predicate import (
     TokenIs,
     Where,
 )
+from fhir_server.search.values import CONTAINED
 from fhir_server.store.sqlite.about import Branch, about, joined, refuse_unprepared
 from fhir_server.store.sqlite.about import branches as branches_of
 from fhir_server.store.sqlite.chains import chain, has, is_dear
+from fhir_server.store.sqlite.contained import inside
 from fhir_server.store.sqlite.fragment import (
     Conjunct,
     Cost,
@@ -229,6 +232,8 @@ class Compiler:
                     continue
                 case Where(param, (DateIs() | NumberIs()) as test):
                     spanned.setdefault(param, []).append(test)
+                case Contains():
+                    result.extend(self._contains(type_, item))
                 case Where(param, HasWords(words)):
                     result.extend(self._word(type_, param, each) for each in sorted(words))
                 case _:
@@ -293,6 +298,10 @@ class Compiler:
     def _together(self, type_: str, test: Together) -> Conjunct:
         field = self._field(type_, test.param)
         return NOWHERE if field is None else together(test, field, self._kit)
+
+    def _contains(self, type_: str, item: Contains) -> list[Conjunct]:
+        field = self._field(type_, CONTAINED)
+        return [NOWHERE] if field is None else inside(item, field, self._kit)
 
     def _word(self, type_: str, param: str, text: str) -> Conjunct:
         field = self._field(type_, param)

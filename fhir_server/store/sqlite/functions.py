@@ -11,10 +11,11 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Final, cast
 
 from fhir_server.crypto.blind import BlindIndex
+from fhir_server.faults import Fault, Kind
 from fhir_server.search.fold import fold
 from fhir_server.search.joined import indexed_as
 from fhir_server.search.match import matches
-from fhir_server.search.predicate import Together, Where
+from fhir_server.search.predicate import Contains, Together, Where
 from fhir_server.search.query import SortKey
 from fhir_server.search.values import Values
 from fhir_server.store.sqlite.records import Opener, id_of
@@ -24,6 +25,9 @@ Extractor = Callable[[str, bytes], Values]
 """Type and canonical body → searchable values."""
 
 _MOST_TEXTS: Final = 50_000
+
+MOST_CONTAINERS: Final = 20_000
+"""Resources that one question opens to look at what they contain: about a second of one processor."""
 
 
 class Texts:
@@ -50,6 +54,7 @@ class Judge:
     """Answers for one connection what only an opened resource can tell.
 
     ``opened``, ``candidates``: how many payloads were opened and candidates seen since :meth:`begin`.
+    ``refusal``: why it stopped the statement that asked; the engine itself reports no more than that it did.
     """
 
     def __init__(
@@ -66,7 +71,8 @@ class Judge:
         self._texts = texts
         self._clock = clock
         self._now = 0
-        self._tests: list[Where | Together] = []
+        self._tests: list[Where | Together | Contains] = []
+        self.refusal: Fault | None = None
         self._last: tuple[tuple[int, int], Values] | None = None
         self.opened = 0
         self.candidates = 0
@@ -75,10 +81,10 @@ class Judge:
         """Begin a question: look at the clock, and forget the tests of the question before."""
         self._now = self._clock()
         self._tests.clear()
-        self._last = None
+        self._last = self.refusal = None
         self.opened = self.candidates = 0
 
-    def number(self, test: Where | Together) -> int:
+    def number(self, test: Where | Together | Contains) -> int:
         """Return the number by which ``holds`` knows a test."""
         self._tests.append(test)
         return len(self._tests) - 1
@@ -103,8 +109,15 @@ class Judge:
 
     def holds(self, type_: str, digest: int, version: int, payload: bytes, number: int) -> bool:
         """Tell SQL whether a resource passes test ``number``, by the plain words of ``search.match``."""
-        values = self.values(type_, digest, version, payload)
-        return matches(self._tests[number], type_, "", values, lambda *_: None, lambda *_: ())
+        values, test = self.values(type_, digest, version, payload), self._tests[number]
+        if isinstance(test, Contains) and self.opened > MOST_CONTAINERS:
+            self.refusal = Fault(
+                Kind.TOO_COSTLY,
+                f"More than {MOST_CONTAINERS} resources would be opened to look at what they contain. Search "
+                "for the resources that contain them, by patient or period.",
+            )
+            raise self.refusal
+        return matches(test, type_, "", values, lambda *_: None, lambda *_: ())
 
     def known(self, text: int, part: str) -> bool | None:
         """Tell SQL whether the string with digest ``text`` contains ``part``; NULL when it is not known."""
@@ -149,6 +162,15 @@ def register(connection: Connection, judge: Judge) -> None:
 def judge_of(connection: sqlite3.Connection) -> Judge:
     """Return what was registered for a connection of the store."""
     return cast("Judge", cast("Connection", connection).judge)
+
+
+def refusal(connection: sqlite3.Connection) -> Fault | None:
+    """Return why the judge of a connection stopped its last statement, once; None when it did not."""
+    judge: Judge | None = getattr(connection, "judge", None)
+    if judge is None:
+        return None
+    found, judge.refusal = judge.refusal, None
+    return found
 
 
 def _keys(values: Values, param: str) -> Iterator[str]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from fhir_server.crypto.blind import BlindIndex
-from fhir_server.search.predicate import Test, Together, Where
+from fhir_server.search.predicate import Contains, Test, Together, Where
 from fhir_server.store.sqlite.fragment import FALSE, Conjunct, Cost, Sql
 from fhir_server.store.sqlite.functions import Judge
 
@@ -41,7 +41,7 @@ class Kit:
     has_rows: Callable[[str, int], bool]
     size: Callable[[Sql, int], int]
 
-    def opened(self, type_: str, test: Where | Together, sk: str) -> Sql:
+    def opened(self, type_: str, test: Where | Together | Contains, sk: str) -> Sql:
         """Return a test of ``sk`` by opening the resource."""
         h, v = next(self.names), next(self.names)
         return Sql(

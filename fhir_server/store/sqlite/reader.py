@@ -14,6 +14,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+from fhir_server.store.sqlite.functions import refusal
 from fhir_server.store.sqlite.schema import Connection
 from fhir_server.store.sqlite.trouble import closed, is_interrupt, too_costly, unavailable
 
@@ -152,7 +153,7 @@ class Readers:
         try:
             return session.attempt(work, seconds, given_up)
         except sqlite3.Error as error:
-            raise unavailable(error) from error
+            raise refusal(session.connection) or unavailable(error) from error
 
     def _session(self) -> Session:
         session: Session | None = getattr(self._own, "session", None)

@@ -364,3 +364,21 @@ def test_real_records_all_have_values() -> None:
             "Organization",
             "Practitioner",
         )
+
+
+def test_what_is_contained_has_values_of_its_own_and_its_type_is_known() -> None:
+    drug = {"resourceType": "Medication", "id": "m", "status": "active"}
+    inside = [drug, {**drug, "id": "n"}, {"resourceType": "Nonsense", "id": "x"}, "y", {"id": "z"}]
+    found = values("MedicationRequest", id="a", status="stopped", contained=inside)
+
+    assert of(found.tokens, "_contained") == [("", "Medication")]
+    assert of(found.tokens, "status") == [("", "stopped")]
+    assert [(type_, id_) for type_, id_, _ in found.contained] == [("Medication", "m"), ("Medication", "n")]
+    assert of(found.contained[0][2].tokens, "status") == [("", "active")]
+
+
+@pytest.mark.parametrize("inside", [None, [], "x", {}, [3]])
+def test_a_resource_that_contains_nothing_has_no_row_for_it(inside: Any) -> None:
+    found = values("Basic", id="a", contained=inside)
+
+    assert (found.contained, found.tokens) == ([], [])

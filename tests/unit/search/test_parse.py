@@ -136,9 +136,23 @@ def test_refuses_a_sort_by_what_has_no_order(code: str) -> None:
     assert "order" in refusal(type_, ("_sort", code)).diagnostics
 
 
-def test_matches_are_never_contained() -> None:
+def test_matches_are_contained_only_where_who_asks_can_search_them() -> None:
     assert search("Patient", ("_contained", "false")).ignored == ()
     assert refusal("Patient", ("_contained", "true")).kind is Kind.UNSUPPORTED_PARAMETER
+    found = search("Patient", ("_contained", "both"), ("_containedType", "contained"), contained=True)
+    assert (found.contained, found.contained_type, found.ignored) == ("both", "contained", ())
+    plain = search("Patient", contained=True)
+    assert (plain.contained, plain.contained_type) == ("false", "container")
+
+
+@pytest.mark.parametrize(
+    "name", ["organization.name", "_has:Observation:subject:code", "general-practitioner:Practitioner.name"]
+)
+def test_contained_resources_are_not_searched_along_references(name: str) -> None:
+    pairs = (name, "x"), ("_contained", "true")
+
+    assert "references" in refusal("Patient", *pairs, contained=True).diagnostics
+    assert search("Patient", (name, "x"), ("_contained", "false"), contained=True).ignored == ()
 
 
 def test_refuses_an_unknown_type_and_too_many_values() -> None:

@@ -12,6 +12,7 @@ from fhir_server.search.predicate import (
     About,
     All,
     Chain,
+    Contains,
     Has,
     Predicate,
     TokenIs,
@@ -113,3 +114,13 @@ def test_a_hop_is_closed_by_rights_alone() -> None:
     assert view.closed_hop(hop) is None
     assert view.restrict("Observation", hop) == Chain("subject", "Patient", NOTHING)
     assert view.closed_hop(closed) == RIGHTS.closed_hop(closed) == "Group"
+
+
+def test_what_is_contained_is_seen_by_the_rights_to_its_container() -> None:
+    inside = Contains("Basic", RIGHT)
+
+    assert RIGHTS.restrict("Observation", inside) == inside
+    assert RIGHTS.restrict("Patient", inside) == All((RIGHT, inside))
+    assert RIGHTS.restrict("Basic", inside) == NOTHING
+    assert RIGHTS.closed_hop(inside) is None
+    assert RIGHTS.closed_hop(Contains("Patient", Chain("x", "Basic", RIGHT))) == "Basic"
