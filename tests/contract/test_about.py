@@ -16,7 +16,10 @@ from fhir_server.search.match import Catalog
 from fhir_server.search.predicate import (
     EVERYTHING,
     About,
+    Chain,
     Not,
+    TokenIs,
+    Where,
 )
 from fhir_server.search.query import Query
 from fhir_server.search.visibility import Visibility
@@ -162,6 +165,34 @@ def test_pages_hold_to_what_was_filed_meanwhile_and_skip_nothing_else(house: Hou
         assert {id_ for id_, some in about.items() if moved.isdisjoint(some)} <= set(met)
 
     house.runner.run(run())
+
+
+@pytest.mark.parametrize("cause", ["secret", "plain"])
+@pytest.mark.parametrize("order", ["together", "cause-last"])
+async def test_what_a_link_hid_is_not_told_of_once_the_link_leads_nowhere(
+    store: Any, cause: str, order: str
+) -> None:
+    """Nor its deletion nor what it said; while what the same link did not hide is."""
+    hidden = Chain("subject", "Cause", Where("code", TokenIs("s", "secret")))
+    view = consents(Note=Not(hidden), Cause=EVERYTHING)
+    await put(
+        store,
+        change("Cause", "c", tokens=[["code", "s", cause]]),
+        change("Note", "n", references=[["subject", "Cause/c"]]),
+    )
+    gone = [change("Note", "n", 2, "DELETE"), change("Cause", "c", 2, "DELETE")]
+    for some in [gone] if order == "together" else [gone[:1], gone[1:]]:
+        await put(store, *some)
+
+    told = [
+        await store.read(view, "Note", "n"),
+        await store.read_version(view, "Note", "n", 1),
+        await store.read_version(view, "Note", "n", 2),
+        *(await store.history(view, HistoryQuery("Note", count=10))).versions,
+    ]
+    assert [None if each is None else each.version for each in told] == (
+        [None, None, None] if cause == "secret" else [2, 1, 2, 2, 1]
+    )
 
 
 async def denying(store: Any, patient: str) -> int:

@@ -43,19 +43,35 @@ _ONLY_VERSION: Final = "SELECT h.rk FROM ids i CROSS JOIN head h ON h.sk=i.sk AN
 
 @dataclass(frozen=True, slots=True)
 class Links:
-    """What resources are linked to and how patients are classed at present, for judging a version."""
+    """What resources are linked to and how patients are classed at present, for judging a version.
+
+    ``gone``: when what is judged was deleted (ms since the epoch); None: it lives. What was deleted with it
+    or later counts as it last was: a record that others kept hidden must not be told of once those are
+    deleted.
+    """
 
     connection: sqlite3.Connection
     names: Lookup
     tools: Tools
+    gone: int | None = None
 
     def resolve(self, type_: str, id_: str) -> Values | None:
         """Return the values of the current resource ``type_/id_``; None when there is none."""
         digest = self.tools.blind.target(f"{type_}/{id_}")
         row = self.connection.execute(CURRENT, (digest,)).fetchone()
-        stored = None if row is None else self.tools.opener.stored(self.connection, row)
-        if stored is None or stored.deleted or stored.id != id_:
+        if row is None:
             return None
+        stored = self.tools.opener.stored(self.connection, row)
+        if stored.id != id_:
+            return None
+        if stored.deleted:
+            if self.gone is None or stored.updated < self.gone:
+                return None
+            earlier = self.connection.execute(_ONE_VERSION, (stored.version - 1, digest)).fetchone()
+            if earlier is None:
+                return None
+            row = self.connection.execute(BY_VERSION, (json_array(earlier),)).fetchone()
+            stored = self.tools.opener.stored(self.connection, row)
         return self.tools.extractor(type_, stored.body)
 
     def referrers(self, type_: str, param: str, target: str) -> Iterator[tuple[str, Values]]:
@@ -117,12 +133,14 @@ class Past:
             return True
         if isinstance(predicate, Nothing):
             return False
+        gone = None
         if stored.deleted:
+            gone = stored.updated
             before = connection.execute(_ONE_VERSION, (stored.version - 1, digest)).fetchone()
             if before is None:
                 return False
             [stored] = self._open(connection, before)
-        if not self._satisfies(connection, predicate, stored):
+        if not self._satisfies(connection, predicate, stored, gone):
             return False
         if visibility.consents is None:
             return True
@@ -139,13 +157,16 @@ class Past:
         if isinstance(predicate, Everything):
             return True
         newest = self.opener.stored(connection, connection.execute(CURRENT, (digest,)).fetchone())
-        if newest.deleted:
-            before = connection.execute(_ONE_VERSION, (newest.version - 1, digest)).fetchone()
-            [newest] = self._open(connection, before)
-        return newest.version == satisfying.version or self._satisfies(connection, predicate, newest)
+        if not newest.deleted:
+            return newest.version == satisfying.version or self._satisfies(connection, predicate, newest)
+        before = connection.execute(_ONE_VERSION, (newest.version - 1, digest)).fetchone()
+        [content] = self._open(connection, before)
+        return self._satisfies(connection, predicate, content, newest.updated)
 
-    def _satisfies(self, connection: sqlite3.Connection, predicate: Predicate, stored: Stored) -> bool:
-        links = Links(connection, self.names, self.tools)
+    def _satisfies(
+        self, connection: sqlite3.Connection, predicate: Predicate, stored: Stored, gone: int | None = None
+    ) -> bool:
+        links = Links(connection, self.names, self.tools, gone)
         return self.matcher(
             predicate, stored.type, stored.body, links.resolve, links.referrers, links.class_of
         )
