@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from mappings import formats
-from mappings.engine.model import Message
+from mappings.engine.model import Message, Refused
+from mappings.engine.support import quoted
 from mappings.media import MEDIA_TYPES, UNKNOWN, media_type, suffix
 
 OPENERS = {"database", "owner", "after", "where"}
@@ -41,3 +42,15 @@ def test_what_is_written_has_the_media_type_of_its_kind() -> None:
     assert nhsa.media_type([row]) == "text/tab-separated-values"
     assert junwei.media_type([row], {"encoding": "gb18030"}) == "text/csv; charset=gb18030"
     assert junwei.media_type([row], {"as": "workbook"}) == MEDIA_TYPES[".xlsx"]
+
+
+def test_a_code_is_quoted_and_what_may_be_a_name_is_not() -> None:
+    assert quoted("310") == "'310'"
+    assert quoted("A03.04") == "'A03.04'"
+    for value in ("张三", "110101199003071234", "Zhang San", "13800000000"):
+        assert value not in quoted(value)
+
+
+def test_a_torn_header_is_refused_not_an_error() -> None:
+    with pytest.raises(Refused, match="no row of columns"):
+        list(formats.get("junwei").split(b"PATIENT_ID,NA\rME\n1,2\n", {"table": "PAT_MASTER_INDEX"}))
