@@ -21,7 +21,9 @@ from fhir_server.search.predicate import (
     EVERYTHING,
     NOTHING,
     About,
-    Everything,
+    All,
+    AnyOf,
+    IdIn,
     Predicate,
     all_of,
     any_of,
@@ -30,7 +32,7 @@ from fhir_server.search.predicate import (
 from fhir_server.search.subjects import parameters
 
 MOST_CONDITIONS: Final = 300
-"""Different conditions that one search may hold."""
+"""Different conditions that one search may hold, whichever single records they hide."""
 REMEMBERED: Final = 500
 """Askings of which the compiled conditions are kept."""
 
@@ -142,7 +144,7 @@ class Consents:
         A record of one's own is hidden when neither condition holds, another's when the stranger's does not.
         ``own``, which is long, stands in it once. ``closed``: classes that hide their patients.
         """
-        if len(groups) > MOST_CONDITIONS:
+        if len({(_shape(stranger), _shape(either)) for stranger, either in groups}) > MOST_CONDITIONS:
             advice = (
                 "The patients' consents differ too much for one request; ask for fewer patients or types."
             )
@@ -165,10 +167,43 @@ class Consents:
     def _hidden(groups: dict[Predicate, set[int]], above: int | None = None) -> Iterable[Predicate]:
         """Yield, for each condition, that the record is about one of its classes and does not satisfy it.
 
-        ``above``: classes with greater numbers count among those of which nothing may be seen.
+        Single records that are hidden are one condition for all classes: a Consent names its own patient's
+        records alone, so that each of them hides no more than it did. Otherwise everybody who hides a record
+        would be a condition more. ``above``: classes with greater numbers count among those of which nothing
+        may be seen.
         """
+        parts: dict[Predicate, set[int]] = {}
+        ids: dict[str, None] = {}
+        hiding: set[int] = set()
         for seen, numbers in groups.items():
             if seen == NOTHING:
                 yield About(frozenset(numbers), above)
-            elif not isinstance(seen, Everything):
-                yield all_of((About(frozenset(numbers)), negate(seen)))
+                continue
+            for part in _denied(seen):
+                if isinstance(part, IdIn):
+                    ids.update(dict.fromkeys(part.ids))
+                    hiding |= numbers
+                else:
+                    parts.setdefault(part, set()).update(numbers)
+        if ids:
+            parts[IdIn(tuple(ids))] = hiding
+        for part, numbers in parts.items():
+            yield all_of((About(frozenset(numbers)), part))
+
+
+def _denied(seen: Predicate) -> list[Predicate]:
+    """Return what a condition hides, as the parts of an OR."""
+    if isinstance(seen, All):
+        return [part for item in seen.items for part in _denied(item)]
+    hidden = negate(seen)
+    if isinstance(hidden, AnyOf):
+        return list(hidden.items)
+    return [] if hidden == NOTHING else [hidden]
+
+
+def _shape(seen: Predicate) -> frozenset[Predicate]:
+    """Return what a condition hides, whichever single records that may be."""
+    return frozenset(_ANY_RECORD if isinstance(part, IdIn) else part for part in _denied(seen))
+
+
+_ANY_RECORD: Final = IdIn(())

@@ -164,6 +164,43 @@ def test_too_many_different_conditions_are_refused_with_advice(monkeypatch: pyte
     assert raised.value.issues[0].code == "too-costly"
 
 
+def appointments(*ids: str) -> list[Tree]:
+    return [{"meaning": "instance", "reference": refers(f"Appointment/{id_}")} for id_ in ids]
+
+
+def hides(*ids: str) -> bytes:
+    return rule({"type": "permit", "provision": [{"type": "deny", "data": appointments(*ids)}]})
+
+
+def shows(*ids: str) -> bytes:
+    return rule({"type": "permit", "data": appointments(*ids)})
+
+
+def test_everybody_may_hide_records_and_it_is_one_condition(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(groups, "MOST_CONDITIONS", 2)
+    consents = known(hides("1"), *(hides(f"a{n}", f"b{n}") for n in range(400)), PERMIT)
+    condition = consents.condition(B, "Appointment", NOTHING)
+    silent, other, open_ = 0, 2, 402
+
+    assert not sees(condition, {"p": 1}, **about("p"))
+    assert sees(condition, {"p": silent}, **about("p"))
+    assert sees(condition, {"p": open_}, **about("p"))
+    assert not sees(condition, {"p": 1, "q": other}, **about("p", "q"))
+    assert consents.condition(B, "Appointment", OWN) is not None
+
+
+def test_what_alone_is_shown_is_a_condition_for_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Joined, a record that one patient shows would be shown of another who is in it too."""
+    monkeypatch.setattr(groups, "MOST_CONDITIONS", 3)
+    shown = known(shows("1"), shows("2")).condition(B, "Appointment")
+
+    assert sees(shown, {"p": 1}, **about("p"))
+    assert not sees(shown, {"p": 2}, **about("p"))
+    assert not sees(shown, {"p": 1, "q": 2}, **about("p", "q"))
+    with pytest.raises(Fault):
+        known(*(shows(str(n)) for n in range(3))).condition(B, "Appointment")
+
+
 def test_among_few_classes_the_others_hide_their_patients(monkeypatch: pytest.MonkeyPatch) -> None:
     consents = known(PERMIT, DENY, NOT_RESTRICTED)
     monkeypatch.setattr(groups, "MOST_CONDITIONS", 1)
