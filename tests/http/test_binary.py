@@ -117,7 +117,7 @@ def test_parameters_ask_for_the_resource(server: Server, query: str) -> None:
     assert load(answer)["resourceType"] == "Binary"
 
 
-@pytest.mark.parametrize("route", ["Binary", "Binary/{}/_history"])
+@pytest.mark.parametrize("route", ["Binary?_id={}", "Binary/{}/_history"])
 def test_bundles_hold_the_resource(server: Server, route: str) -> None:
     id_ = sent(server, PDF, "application/pdf")["id"]
     bundle = load(server.get(route.format(id_)))

@@ -46,7 +46,7 @@ def test_it_activates_a_custom_parameter_and_says_what_it_did(house: House) -> N
     ended = house.run("reindex", "--data", house.data)
 
     assert ended.code == 0, ended.err
-    assert "3 resources were looked at, 2 rows added." in ended.out
+    assert "3 resources were looked at, 4 rows added." in ended.out
     assert "marital-text of Patient" in ended.out
     assert "Sound" in house.run("check", "--data", house.data).out
 
