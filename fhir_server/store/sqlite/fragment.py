@@ -72,19 +72,14 @@ def bare(condition: Sql) -> str:
 def _join(parts: Sequence[Sql], word: str, kind: type[_Joined], alike: type[_Joined]) -> Sql:
     """Join with as few parentheses as can be: SQLite's parser holds a hundred open ones and no more.
 
-    ``alike``: parts that need none. Long lists become a tree, for expressions may not nest deep either.
+    ``alike``: parts that need none. Long lists become a tree, for expressions may not nest deep either; what
+    was grouped for it keeps its parentheses.
     """
-    while len(parts) > 1:
-        groups = [parts[i : i + _OPERANDS] for i in range(0, len(parts), _OPERANDS)]
-        parts = [_joined(group, word, kind, alike) for group in groups]
-    return parts[0]
-
-
-def _joined(parts: Sequence[Sql], word: str, kind: type[_Joined], alike: type[_Joined]) -> Sql:
-    if len(parts) == 1:
-        return parts[0]
     texts = [bare(part) if isinstance(part, alike) else part.text for part in parts]
-    return kind(f"({word.join(texts)})", _args(parts))
+    while len(texts) > _OPERANDS:
+        groups = [texts[i : i + _OPERANDS] for i in range(0, len(texts), _OPERANDS)]
+        texts = [f"({word.join(group)})" if len(group) > 1 else group[0] for group in groups]
+    return parts[0] if len(parts) == 1 else kind(f"({word.join(texts)})", _args(parts))
 
 
 def union_all(parts: Sequence[Sql]) -> Sql:
