@@ -11,6 +11,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from msgspec.structs import astuple
+
 from fhir_server.consent.provisions import Provision
 from fhir_server.consent.rule import SILENCE, Clause, Rule, clause, rule, to_bytes
 from fhir_server.consent.source import ACTIVE, SUPERSEDING, Directive
@@ -20,6 +22,10 @@ from fhir_server.store.api import Slice
 
 MOST_SLICES: Final = 200
 """Slices of time that one patient's Consents may make."""
+MOST_CLAUSES: Final = 200
+"""Provisions of all Consents of one patient that hold at one time, exceptions included."""
+MOST_VALUES: Final = 2000
+"""Actors, labels, codes … in them."""
 
 
 def standing(directives: Iterable[Directive]) -> tuple[Directive, ...]:
@@ -71,7 +77,8 @@ def slices(directives: Iterable[Directive], grants: Sequence[Grant] = ()) -> tup
     """Return the Rules of one patient's directives, as bytes, over all of time: in order, without gaps.
 
     No two neighbours have the same Rule; a patient who says nothing has one slice of :data:`rule.SILENCE`.
-    Faults: UNPROCESSABLE for more than :data:`MOST_SLICES`.
+    Faults: UNPROCESSABLE for more than :data:`MOST_SLICES`, or for more that holds at one time than one
+    patient may put into everybody's searches.
     """
     current = standing(directives)
     granted = (instant for each in grants for instant in (each.start, each.end))
@@ -85,12 +92,31 @@ def slices(directives: Iterable[Directive], grants: Sequence[Grant] = ()) -> tup
         )
     found: list[Slice] = []
     for start, end in zip(starts, [*starts[1:], OPEN_END], strict=True):
-        body = to_bytes(rule_at(current, start, grants))
+        holding = rule_at(current, start, grants)
+        _bounded(holding)
+        body = to_bytes(holding)
         if found and found[-1].rule == body:
             found[-1] = Slice(found[-1].start, end, body)
         else:
             found.append(Slice(start, end, body))
     return tuple(found)
+
+
+def _bounded(holding: Rule) -> None:
+    """Pass when a search can hold a Rule beside those of others; else Fault UNPROCESSABLE."""
+    clauses, values, waiting = 0, 0, list(holding.clauses)
+    while waiting:
+        each = waiting.pop()
+        clauses += 1
+        values += sum(len(value) for value in astuple(each.terms) if value is not None)
+        waiting += each.exceptions
+    if clauses > MOST_CLAUSES or values > MOST_VALUES:
+        raise Fault(
+            Kind.UNPROCESSABLE,
+            f"All Consents of a patient that hold at one time have at most {MOST_CLAUSES} provisions and"
+            f" {MOST_VALUES} codes; change one of them instead of filing another.",
+            "Consent.provision",
+        )
 
 
 def spoken(slices: Sequence[Slice]) -> tuple[Slice, ...]:

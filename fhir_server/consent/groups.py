@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Final
 
 from fhir_server.consent.asking import Asking
@@ -23,8 +24,13 @@ from fhir_server.search.predicate import (
     About,
     All,
     AnyOf,
+    Chain,
+    Has,
     IdIn,
+    Not,
     Predicate,
+    TokenIn,
+    Where,
     all_of,
     any_of,
     negate,
@@ -33,6 +39,8 @@ from fhir_server.search.subjects import parameters
 
 MOST_CONDITIONS: Final = 300
 """Different conditions that one search may hold, whichever single records they hide."""
+MOST_TESTS: Final = 30_000
+"""Codes, labels, dates … that these may ask for, all together."""
 REMEMBERED: Final = 500
 """Askings of which the compiled conditions are kept."""
 
@@ -144,7 +152,9 @@ class Consents:
         A record of one's own is hidden when neither condition holds, another's when the stranger's does not.
         ``own``, which is long, stands in it once. ``closed``: classes that hide their patients.
         """
-        if len({(_shape(stranger), _shape(either)) for stranger, either in groups}) > MOST_CONDITIONS:
+        shapes = {(_shape(stranger), _shape(either)) for stranger, either in groups}
+        parts = {part for pair in shapes for shape in pair for part in shape}
+        if len(shapes) > MOST_CONDITIONS or sum(map(_weight, parts)) > MOST_TESTS:
             advice = (
                 "The patients' consents differ too much for one request; ask for fewer patients or types."
             )
@@ -204,6 +214,20 @@ def _denied(seen: Predicate) -> list[Predicate]:
 def _shape(seen: Predicate) -> frozenset[Predicate]:
     """Return what a condition hides, whichever single records that may be."""
     return frozenset(_ANY_RECORD if isinstance(part, IdIn) else part for part in _denied(seen))
+
+
+@lru_cache(maxsize=20_000)
+def _weight(predicate: Predicate) -> int:
+    """Return how many values a predicate asks for."""
+    match predicate:
+        case All(items) | AnyOf(items):
+            return sum(map(_weight, items))
+        case Not(item) | Chain(_, _, item) | Has(_, _, item):
+            return 1 + _weight(item)
+        case Where(_, TokenIn(members)):
+            return len(members)
+        case _:
+            return 1
 
 
 _ANY_RECORD: Final = IdIn(())

@@ -10,6 +10,9 @@ from fhir_server.faults import Fault, Kind
 _RETRY: Final = (("Retry-After", "5"),)
 _PRIMARY = 0xFF
 
+# SQLite has one code, SQLITE_ERROR, for these and for mistakes in a statement.
+_TOO_LARGE: Final = ("stack overflow", "Expression tree is too large", "too many SQL variables")
+
 _SENTENCES = {
     sqlite3.SQLITE_FULL: "The disk is full. Nothing was stored; repeat the request when space was made.",
     sqlite3.SQLITE_IOERR: "The disk does not answer. Nothing was stored; repeat the request later.",
@@ -35,7 +38,7 @@ def primary_code(error: sqlite3.Error) -> int:
 
 def unavailable(error: sqlite3.Error) -> Fault:
     """Turn an engine error into the fault that says what to do."""
-    if "stack overflow" in str(error) or "Expression tree is too large" in str(error):
+    if any(words in str(error) for words in _TOO_LARGE):
         return Fault(
             Kind.TOO_COSTLY,
             "The search, together with what limits you, is nested too deeply. Use fewer chained parameters.",

@@ -10,7 +10,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fhir_server.consent.combine import MOST_SLICES, rule_at, slices, spoken, standing
+from fhir_server.consent.combine import (
+    MOST_CLAUSES,
+    MOST_SLICES,
+    MOST_VALUES,
+    rule_at,
+    slices,
+    spoken,
+    standing,
+)
 from fhir_server.consent.rule import REFUSAL, SILENCE, Rule, from_bytes, to_bytes
 from fhir_server.consent.source import Directive, directive
 from fhir_server.faults import Fault, Kind
@@ -105,6 +113,33 @@ def test_too_many_boundaries_are_refused_with_advice() -> None:
     assert raised.value.kind is Kind.UNPROCESSABLE
     assert str(MOST_SLICES) in raised.value.diagnostics
     assert slices(read(consent({"type": "permit", "provision": nested[1:]})))
+
+
+def codes(first: int, many: int, **elements: Any) -> Tree:
+    found = [{"coding": [{"system": "urn:x", "code": str(n)}]} for n in range(first, first + many)]
+    return {"type": "deny", "code": found, **elements}
+
+
+@pytest.mark.parametrize(
+    ("provisions", "values"), [(MOST_CLAUSES // 2, 1), (2, MOST_VALUES // 4)], ids=["provisions", "codes"]
+)
+def test_what_holds_at_one_time_of_one_patient_is_bounded(provisions: int, values: int) -> None:
+    """Twin: as much one after the other is kept, and so is what was withdrawn."""
+
+    def wish(number: int, **elements: Any) -> Tree:
+        nested = [codes(values * n, values) for n in range(number * 1000, number * 1000 + provisions - 1)]
+        root = {"type": "permit", "provision": nested, **elements}
+        return consent(root, id=str(number), policy=[{"uri": f"urn:policy:{number}"}])
+
+    wishes = [wish(number) for number in range(4)]
+    with pytest.raises(Fault) as raised:
+        slices(read(*wishes, wish(4)))
+
+    assert raised.value.kind is Kind.UNPROCESSABLE
+    assert str(MOST_CLAUSES) in raised.value.diagnostics
+    withdrawn = [{**each, "status": "inactive"} for each in wishes[1:]]
+    assert slices(read(wishes[0], *withdrawn))
+    assert slices(read(*(wish(n, period={"start": f"202{n}", "end": f"202{n}"}) for n in range(4))))
 
 
 @given(FILED)

@@ -164,6 +164,19 @@ def test_too_many_different_conditions_are_refused_with_advice(monkeypatch: pyte
     assert raised.value.issues[0].code == "too-costly"
 
 
+def test_too_many_codes_are_refused_as_too_many_conditions_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    def coded(*codes: str) -> bytes:
+        values = [concept(coding("urn:x", each)) for each in codes]
+        return rule({"type": "permit", "provision": [{"type": "deny", "code": values}]})
+
+    few, many = known(coded("1", "2")), known(coded(*map(str, range(50))))
+    monkeypatch.setattr(groups, "MOST_TESTS", 49)
+
+    assert few.condition(B, "Appointment", NOTHING) is not None
+    with pytest.raises(groups.TooManyConditions):
+        many.condition(B, "Appointment", NOTHING)
+
+
 def appointments(*ids: str) -> list[Tree]:
     return [{"meaning": "instance", "reference": refers(f"Appointment/{id_}")} for id_ in ids]
 
