@@ -12,7 +12,10 @@ from tests.consent.test_decision import HERE, PURPOSES, THERE, actor, shared, va
 from tests.http.server import Tree, load, refused
 from tests.leak.house import Guarded, guarded, token
 
-TYPES = ("Condition", "Device", "Encounter", "List", "Observation", "Patient", "RelatedPerson")
+TYPES = (
+    *("Condition", "Device", "Encounter", "List", "MedicationRequest", "Observation", "Patient"),
+    "RelatedPerson",
+)
 
 
 @pytest.fixture
