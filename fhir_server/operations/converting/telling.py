@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -14,6 +15,8 @@ from mappings.engine import model
 from mappings.engine.batches import Converted
 from mappings.engine.report import ERRORS
 
+_MOST_NAME: Final = 200
+_unprintable = re.compile(r"[\x00-\x1f\x7f-\x9f]").sub
 MOST_ISSUES: Final = 100
 """Issues that one outcome tells one by one; of the others it tells the number."""
 
@@ -116,8 +119,8 @@ def _parts(told: Told) -> list[Tree]:
     if piece.messages:
         first = piece.messages[0]
         if first.where:
-            parts.append({"name": "where", "valueString": first.where})
-        parts.append({"name": "kind", "valueString": f"{first.kind} {first.direction}".strip()})
+            parts.append({"name": "where", "valueString": printed(first.where)})
+        parts.append({"name": "kind", "valueString": printed(f"{first.kind} {first.direction}")})
         parts.append({"name": "count", "valueInteger": len(piece.messages)})
     if piece.map is not None:
         parts.append({"name": "map", "valueString": piece.map.name})
@@ -138,9 +141,15 @@ def _parts(told: Told) -> list[Tree]:
     return parts
 
 
+def printed(name: str) -> str:
+    """Return a name that a stranger chose as a string that R4 takes: no control characters, not blank."""
+    shown = _unprintable("\ufffd", name[:_MOST_NAME]).strip()
+    return shown or "\ufffd"
+
+
 def _unmapped(left: model.Unmapped) -> Tree:
     part: list[dict[str, Any]] = [
-        {"name": "path", "valueString": left.path},
+        {"name": "path", "valueString": printed(left.path)},
         {"name": "count", "valueInteger": left.count},
     ]
     return {"name": "unmapped", "part": part}
