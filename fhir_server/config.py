@@ -36,7 +36,7 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8080, ge=1, le=65535, description="TCP port to listen on.")
     workers: int = Field(1, ge=1, le=64, description="Server processes that share the store.")
-    base_url: str = Field(
+    base_url: Annotated[str, AfterValidator(lambda text: text.rstrip("/"))] = Field(
         "",
         description="Address that clients see, e.g. https://fhir.example.org/fhir; empty: from the request.",
     )
@@ -140,7 +140,7 @@ class Settings(BaseSettings):
     def public_base(self) -> str:
         """The FHIR base as tokens name it: FHIR_BASE_URL, else the address that is listened on."""
         if self.base_url:
-            return self.base_url.rstrip("/")
+            return self.base_url
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"http://{host}:{self.port}/fhir"
 

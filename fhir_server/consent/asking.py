@@ -42,6 +42,11 @@ class Asking:
         own = (self.organization, self.user, self.device)
         return self.others | {each for each in own if each is not None}
 
+    @property
+    def breaker(self) -> str:
+        """Who breaks the glass: the user at an organisation, as whose staff alone it is then lifted."""
+        return breaker(self.user, self.organization)
+
     @cached_property
     def purposes(self) -> frozenset[str]:
         """The purpose and all that include it; empty when none was stated or it is unknown."""
@@ -72,6 +77,11 @@ class Asking:
     def is_vague(self) -> bool:
         """True for a stranger whose purpose is not known: it may be any that somebody refused."""
         return self.standing == "stranger" and not self.purposes
+
+
+def breaker(user: str | None, organization: str | None) -> str:
+    """Return a user at an organisation as one text; "" where no user is."""
+    return f"{user} at {organization or 'none'}" if user else ""
 
 
 def silence_permits(asking: Asking, overarching: Overarching) -> bool:

@@ -51,9 +51,12 @@ def _age(directive: Directive) -> tuple[int, int, str]:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """A broken glass: ``user`` sees what policy lets be lifted, from ``start`` until before ``end`` (ms)."""
+    """A broken glass: ``breaker`` sees what policy lets be lifted, from ``start`` until before ``end`` (ms).
 
-    user: str
+    ``breaker``: as :attr:`Asking.breaker`, the user at an organisation.
+    """
+
+    breaker: str
     start: int
     end: int
 
@@ -62,7 +65,7 @@ def rule_at(directives: Iterable[Directive], instant: int, grants: Iterable[Gran
     """Return the Rule of directives (:func:`standing`) and grants at ``instant``, ms since the epoch."""
     provisions = (each for directive in directives for each in directive.provisions)
     clauses = (made for each in provisions if (made := _clause_at(each, instant)) is not None)
-    return rule(clauses, (each.user for each in grants if each.start <= instant < each.end))
+    return rule(clauses, (each.breaker for each in grants if each.start <= instant < each.end))
 
 
 def _clause_at(provision: Provision, instant: int) -> Clause | None:

@@ -35,7 +35,7 @@ def compile_rule(rule: Rule, asking: Asking, type_: str, overarching: Overarchin
     both. The empty Rule gives the answer for patients who have said nothing.
     """
     usual = _permitted(rule, asking, type_, overarching)
-    lifts = asking.lifts or asking.user in rule.lifted
+    lifts = asking.lifts or asking.breaker in rule.lifted
     if not lifts or asking.purposes.isdisjoint(policy().break_glass.purposes):
         return usual
     sealed = frozenset(

@@ -52,7 +52,7 @@ class Clause(msgspec.Struct, frozen=True, omit_defaults=True):
 class Rule(msgspec.Struct, frozen=True):
     """Clauses of which each speaks for itself; a denial of one outweighs a permission of another.
 
-    ``lifted``: users (``Practitioner/1``) who have broken the glass for the patient.
+    ``lifted``: who has broken the glass for the patient (:attr:`Asking.breaker`).
     """
 
     clauses: tuple[Clause, ...]

@@ -16,6 +16,7 @@ import msgspec
 from fhir_server.access.actor import Actor
 from fhir_server.access.standing import standing
 from fhir_server.clock import instant, now_ms
+from fhir_server.consent.asking import breaker
 from fhir_server.consent.combine import Grant
 from fhir_server.consent.policy import policy
 from fhir_server.faults import Fault, Kind
@@ -51,7 +52,7 @@ async def break_glass(context: Context) -> Reply:
     patient = await _patient(context)
     now = now_ms()
     end = now + context.settings.break_glass_minutes * _MINUTE
-    grant = Grant(user, now, end)
+    grant = Grant(breaker(user, context.decision.actor.organization), now, end)
     # Told first: if anything fails from here on, an access was told that was not had, not the reverse.
     communication, task = await _tell(context, patient, user, reason, end)
     key = f"{context.id}|{user}|{now}|{uuid4().hex}"

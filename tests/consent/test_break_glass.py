@@ -8,6 +8,10 @@ from pathlib import Path
 import pytest
 
 from fhir_server.clock import now_ms
+from fhir_server.consent.asking import Asking, breaker
+from fhir_server.consent.compile import compile_rule
+from fhir_server.consent.rule import NO_TERMS, clause, rule
+from fhir_server.search.predicate import NOTHING
 from fhir_server.store.sqlite.store import Options
 from tests.consent.filed import ACT, HERE, MINE, PSY, consent, sad
 from tests.http.server import Tree, load, matches, refused
@@ -88,6 +92,18 @@ def test_a_doctor_sees_for_a_while_what_was_hidden_and_for_that_purpose_alone(
     house.stop()
     house.start()
     assert not sees(house)
+
+
+@pytest.mark.parametrize(
+    ("organization", "is_open"), [("Organization/a", True), ("Organization/b", False), (None, False)]
+)
+def test_glass_that_was_broken_as_staff_of_one_organisation_is_whole_for_another(
+    organization: str | None, *, is_open: bool
+) -> None:
+    denied = rule([clause(NO_TERMS, (), permit=False)], [breaker("Practitioner/1", "Organization/a")])
+    asking = Asking(organization=organization, user="Practitioner/1", purpose="BTG")
+
+    assert (compile_rule(denied, asking, "Condition") != NOTHING) is is_open
 
 
 def test_the_patient_and_the_privacy_officer_are_told(house: Guarded) -> None:

@@ -118,7 +118,7 @@ def condition(context: Context, asker: Asker, type_: str, consents: Filed, when:
 def _verdict(
     context: Context, asking: Asking, record: Record, consents: Filed, when: int, *, own: bool
 ) -> Verdict:
-    broken = any(each.user == asking.user and each.start <= when < each.end for each in consents.grants)
+    broken = any(each.breaker == asking.breaker and each.start <= when < each.end for each in consents.grants)
     overarching = context.settings.consent_policy
     asked = replace(asking, lifts=broken)
     return decide(consents.directives, asked, record, when, overarching=overarching, own=own)
