@@ -31,6 +31,7 @@ _LINE_PARTS = ("fulamt_ownpay_amt", "overlmt_amt", "preselfpay_amt", "inscp_scp_
 _LINE_BLOCKS = ("result", "detlcutinfo")
 _ACCOUNTS = ("3102", "3902")
 _HOSPITAL = ("999996", "999997")
+_MOST = Decimal(10) ** 14
 
 
 def check(message: Message) -> Iterator[Issue]:
@@ -109,12 +110,17 @@ def _equal(whole: Decimal, parts: Mapping[str, Decimal], name: str, where: str) 
 
 
 def _first(row: Mapping[str, Any], *names: str) -> Decimal | None:
-    """Return the first of several fields that holds a number."""
+    """Return the first of several fields that holds a number; None for one that is too long for an amount.
+
+    The specification gives amounts sixteen digits, two of them after the point. A longer number stands in the
+    wrong field, an identity card number perhaps, and is not told with a sum.
+    """
     for name in names:
         value = row.get(name)
         if value is not None:
             try:
-                return Decimal(value)
+                amount = Decimal(value)
             except InvalidOperation:
                 return None
+            return amount if amount.is_finite() and abs(amount) < _MOST else None
     return None

@@ -141,3 +141,10 @@ def test_one_cent_more_anywhere_is_seen(  # noqa: PLR0917 - seven amounts and wh
 
     assert found(texts, detail) == []
     assert found({**texts, field: str(info[field] + Decimal(cents).scaleb(-2))}, detail) != []
+
+
+@pytest.mark.parametrize("name", ["hosp_part_amt", "medfee_sumamt", "acct_pay", "fund_pay_sumamt"])
+def test_a_number_too_long_for_an_amount_is_told_by_no_sum(name: str) -> None:
+    told = [issue.sentence for issue in found({**INFO, name: "990000197001010017"}, DETAIL)]
+
+    assert not any("990000197001010017" in sentence for sentence in told)
