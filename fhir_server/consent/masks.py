@@ -66,10 +66,6 @@ class Masks:
         tree = decode(body)
         return encode(tagged(tree)) if self._mask(tree, tree["resourceType"]) else body
 
-    def touches(self, type_: str) -> bool:
-        """Tell whether anything that a ``type_`` may hold is masked."""
-        return bool(self._plan(type_))
-
     def hides(self, type_: str, parameter: str) -> bool:
         """Tell whether a parameter of ``type_`` (code, perhaps with a modifier) reads what is masked."""
         if parameter == CONTAINED:

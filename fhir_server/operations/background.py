@@ -6,19 +6,21 @@ https://hl7.org/fhir/R4/async.html
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from fhir_server.clock import instant, now_ms
 from fhir_server.faults import Fault, Issue, Kind
-from fhir_server.interactions.context import Context
+from fhir_server.interactions.context import Context, Operation
 from fhir_server.interactions.request import Reply
 from fhir_server.operations.arguments import simple, single
 from fhir_server.resources.codec import encode
 from fhir_server.resources.outcome import outcome
 from fhir_server.resources.types import RESOURCE_TYPES
 from fhir_server.store.upkeep import Job, JobUnderWay
+
+_DEFINITION: Final = "https://fhir-server.invalid/OperationDefinition/{}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,30 @@ class Background:
     kind: str
     first: str
     counts: Mapping[str, str]
+
+    def operations(
+        self, start: Callable[[Context], Awaitable[Reply]] | None = None
+    ) -> tuple[Operation, Operation]:
+        """Return the operation that starts the job, by ``start`` if given, and the one that tells of it."""
+        name = f"${self.kind}"
+        begin = Operation(
+            name=name,
+            handler=start or self.start,
+            levels=frozenset({"system", "type"}),
+            types=("*",),
+            definition=_DEFINITION.format(self.kind),
+            affects_state=True,
+        )
+        tell = Operation(
+            name=f"{name}-status",
+            handler=self.status,
+            levels=frozenset({"system"}),
+            types=(),
+            definition=_DEFINITION.format(f"{self.kind}-status"),
+            methods=("GET", "DELETE"),
+            right="admin",
+        )
+        return begin, tell
 
     async def start(self, context: Context) -> Reply:
         """Queue the job for the types asked for, or for all; 202, or 409 while one is under way."""

@@ -6,12 +6,11 @@ https://hl7.org/fhir/R4/security-labels.html
 from __future__ import annotations
 
 from fhir_server.faults import Fault, Kind
-from fhir_server.interactions.context import Context, Operation
+from fhir_server.interactions.context import Context
 from fhir_server.interactions.request import Reply
 from fhir_server.jobs.relabel import KIND
 from fhir_server.operations.background import Background
 
-_DEFINITION = "https://fhir-server.invalid/OperationDefinition/{}"
 _JOB = Background(KIND, "counting", {"resources": "looked", "relabelled": "changed"})
 
 
@@ -22,21 +21,4 @@ async def start(context: Context) -> Reply:
     return await _JOB.start(context)
 
 
-RELABEL = Operation(
-    name="$relabel",
-    handler=start,
-    levels=frozenset({"system", "type"}),
-    types=("*",),
-    definition=_DEFINITION.format("relabel"),
-    affects_state=True,
-)
-
-RELABEL_STATUS = Operation(
-    name="$relabel-status",
-    handler=_JOB.status,
-    levels=frozenset({"system"}),
-    types=(),
-    definition=_DEFINITION.format("relabel-status"),
-    methods=("GET", "DELETE"),
-    right="admin",
-)
+RELABEL, RELABEL_STATUS = _JOB.operations(start)

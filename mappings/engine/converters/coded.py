@@ -6,16 +6,21 @@ https://hl7.org/fhir/R4/datatypes.html#Coding
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from random import Random
 from typing import Any
 
 from mappings.engine.codes import CodeTable
 from mappings.engine.converters.base import Converter, Options, Warned, as_text, chosen
-from mappings.engine.path import find, parse
+from mappings.engine.path import Path, find, parse
 from mappings.engine.support import quoted
 from mappings.engine.systems import common
 
-_NATIVE = parse("extension('native-code').valueString", common())
+
+@cache
+def _native() -> Path:
+    """Return where a Coding keeps its native code; made when asked for: it reads the table of systems."""
+    return parse("extension('native-code').valueString", common())
 
 
 def by_table(table: CodeTable, form: str) -> Converter:
@@ -76,7 +81,7 @@ def _coding(table: CodeTable) -> Converter:
     def write(coding: Any) -> str:
         if not isinstance(coding, dict) or "code" not in coding:
             raise ValueError("A Coding with a code is expected here.")
-        kept = find(coding, _NATIVE)
+        kept = find(coding, _native())
         if kept is not None:
             return as_text(kept)
         if table.system and common().canonical(as_text(coding.get("system", table.system))) != table.system:
