@@ -6,10 +6,10 @@ Each is an environment variable ``FHIR_<NAME>``; ``docs/settings.md`` lists them
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -20,14 +20,35 @@ def _zone(name: str) -> str:
     return name
 
 
-class Settings(BaseSettings):
-    """The settings, read from the environment once at start."""
+def _engine(address: SecretStr) -> SecretStr:
+    if address and not address.get_secret_value().startswith(("mongodb://", "mongodb+srv://")):
+        msg = "empty it for the embedded store, or say mongodb://user:password@host/database?replicaSet=name"
+        raise ValueError(msg)
+    return address
 
-    model_config = SettingsConfigDict(env_prefix="FHIR_", frozen=True, extra="ignore")
+
+class Settings(BaseSettings):
+    """The settings, read from the environment once at start.
+
+    What is secret is a ``SecretStr``, which no log and no error shows, and may be given as a file instead:
+    ``FHIR_STORE_FILE`` names one that holds what ``FHIR_STORE`` would.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="FHIR_", frozen=True, extra="ignore", hide_input_in_errors=True
+    )
 
     data: Path = Field(Path("data"), description="Folder that holds the database and, unless set, the keys.")
     keys: Path | None = Field(
         None, description="Folder of the key ring; put it on another disk than the data. Default: DATA/keys."
+    )
+    store: Annotated[SecretStr, AfterValidator(_engine)] = Field(
+        SecretStr(""),
+        description="Where the records are: empty for SQLite in FHIR_DATA, or the address of a MongoDB"
+        " replica set, mongodb://user:password@host/database?replicaSet=name. Secret.",
+    )
+    store_file: Path | None = Field(
+        None, description="File that holds FHIR_STORE, as a secret is mounted; name one of the two."
     )
     suite: Literal["standard", "guomi"] = Field(
         "standard",
@@ -125,6 +146,26 @@ class Settings(BaseSettings):
         10, ge=1, description="Seconds that running requests get to finish when the server is told to stop."
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level logged.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_files(cls, given: Any) -> Any:
+        """Put in the content of the file that holds a secret; the line's end after it is no part of it."""
+        if not isinstance(given, dict) or not given.get("store_file"):
+            return given
+        if given.get("store"):
+            raise ValueError("FHIR_STORE and FHIR_STORE_FILE are both set: leave one of them out")
+        try:
+            text = Path(given["store_file"]).read_text(encoding="utf-8").strip()
+        except (OSError, ValueError):
+            raise ValueError(
+                "FHIR_STORE_FILE names a file that cannot be read; check path and owner"
+            ) from None
+        if not text:
+            raise ValueError(
+                "FHIR_STORE_FILE names a file that is empty; put the address of the store into it"
+            )
+        return {**given, "store": text}
 
     @property
     def auth(self) -> bool:

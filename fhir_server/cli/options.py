@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
+from pydantic_core import ErrorDetails
 from rich.console import Console
 
 from fhir_server.config import Settings
@@ -35,15 +36,22 @@ def read_settings(**given: Any) -> Settings:
     try:
         return Settings(**{name: value for name, value in given.items() if value is not None})
     except ValidationError as error:
-        problems = (f"FHIR_{str(issue['loc'][0]).upper()}: {issue['msg']}" for issue in error.errors())
-        raise typer.BadParameter("; ".join(problems)) from None
+        raise typer.BadParameter("; ".join(map(_problem, error.errors()))) from None
+
+
+def _problem(issue: ErrorDetails) -> str:
+    """Say which setting cannot be used and why; what concerns several names them itself."""
+    return f"FHIR_{str(issue['loc'][0]).upper()}: {issue['msg']}" if issue["loc"] else issue["msg"]
 
 
 def environment(settings: Settings) -> dict[str, str]:
-    """Write the settings that were given as environment variables, for worker processes to read."""
+    """Write the settings that were given as environment variables, for worker processes to read.
+
+    A secret is not among them: it came by the environment, or from a file that a variable names.
+    """
     written = {}
     for name in settings.model_fields_set:
         value = getattr(settings, name)
-        if value is not None:
+        if value is not None and not isinstance(value, SecretStr):
             written[f"FHIR_{name.upper()}"] = str(value).lower() if isinstance(value, bool) else str(value)
     return written

@@ -40,7 +40,7 @@ def row(name: str, field: FieldInfo) -> str:
     """Write one row: variable, unit, default, sentence."""
     default = (
         ""
-        if field.default in (None, "")
+        if field.default is None or str(field.default) == ""
         else f"`{str(field.default).lower() if field.annotation is bool else field.default}`"
     )
     return f"| `FHIR_{name.upper()}` | {unit(name, field)} | {default} | {field.description} |"
