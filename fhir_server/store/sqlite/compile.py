@@ -8,12 +8,8 @@ resources of the one type only; NOT is over EXISTS and IN of columns that are ne
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from collections.abc import Iterator, Sequence
 from itertools import count
-from types import MappingProxyType
-from typing import Final
 
 from fhir_server.crypto.blind import BlindIndex
 from fhir_server.search.predicate import (
@@ -43,6 +39,7 @@ from fhir_server.store.sqlite.about import Branch, about, joined, refuse_unprepa
 from fhir_server.store.sqlite.about import branches as branches_of
 from fhir_server.store.sqlite.chains import chain, has, is_dear
 from fhir_server.store.sqlite.contained import inside
+from fhir_server.store.sqlite.drive import PROBE, Driven, choose, count_up_to
 from fhir_server.store.sqlite.fragment import (
     Conjunct,
     Cost,
@@ -54,51 +51,13 @@ from fhir_server.store.sqlite.fragment import (
     where,
 )
 from fhir_server.store.sqlite.functions import judge_of
+from fhir_server.store.sqlite.held import NONE_HELD, Held
 from fhir_server.store.sqlite.kit import EMPTY, NOWHERE, Field, Kit
 from fhir_server.store.sqlite.leaves import leaf, not_compiled, spans, word
 from fhir_server.store.sqlite.names import Lookup
 from fhir_server.store.sqlite.records import json_array
 from fhir_server.store.sqlite.schema import LIVE, type_range
 from fhir_server.store.sqlite.together import together
-
-PROBE: Final = 1000
-"""How far a posting list is counted when the shortest is looked for."""
-
-_OPENING: Final = 400
-"""Opening a resource costs as much as reading so many rows of an index."""
-
-_DEAR: Final = 300
-"""What listing costs that opens resources is taken for so many rows: fewer candidates are tested instead."""
-
-Held = Mapping[tuple[str, int], Conjunct]
-
-_PLACE: Final = "\0"
-"""Stands for the SQL name of the candidates in a condition that was compiled for any."""
-
-NONE_HELD: Final[Held] = MappingProxyType({})
-
-
-@dataclass(frozen=True, slots=True)
-class Driven:
-    """A conjunction with its driver; without one, only a walk through the type finds what passes.
-
-    ``size``: rows of the driver, counted up to ``PROBE``; None when it was not counted. ``tests``: the
-    others, the cheapest first.
-    """
-
-    driver: Conjunct | None
-    tests: tuple[Conjunct, ...]
-    size: int | None = None
-
-    @property
-    def comes_in_order(self) -> bool:
-        """True when candidates come by ``sk``."""
-        return self.driver is None or self.driver.in_order
-
-    @property
-    def walked(self) -> tuple[Conjunct, ...]:
-        """All conjuncts as tests, for walking the type instead of the driver."""
-        return self.tests if self.driver is None else (self.driver, *self.tests)
 
 
 class Compiler:
@@ -152,43 +111,8 @@ class Compiler:
         return all_true([conjunct.test(sk) for conjunct in self.conjuncts(type_, predicate)])
 
     def drive(self, type_: str, predicate: Predicate, limit: int = PROBE) -> Driven:
-        """Choose the conjunct with the shortest posting list as driver, and how the others test.
-
-        Lists are counted up to ``limit``; of those that are longer, one that comes in order is chosen.
-        """
-        conjuncts = self.conjuncts(type_, predicate)
-        able = [conjunct for conjunct in conjuncts if conjunct.rows is not None]
-        if not able:
-            return Driven(None, _cheapest_first(conjuncts))
-        driver, size = self._shortest(able, limit)
-        others = [conjunct for conjunct in conjuncts if conjunct is not driver]
-        if size is not None and size < limit:
-            others = [self._for_few(each, size) for each in others]
-        return Driven(driver, _cheapest_first(others), size)
-
-    def _shortest(self, able: Sequence[Conjunct], limit: int) -> tuple[Conjunct, int | None]:
-        """Count postings, the likely short ones first and none further than the shortest so far."""
-        if len(able) == 1:
-            return able[0], able[0].size  # it drives anyway: not worth counting
-        # Among equals, one that comes in order by sk can be read without sorting.
-        hopeful = sorted(
-            able, key=lambda each: (each.is_dear, each.size is None, each.weight, not each.in_order)
-        )
-        driver, shortest = hopeful[0], limit
-        for each in hopeful:
-            size = self.count_up_to(each, shortest)
-            if size < shortest:
-                driver, shortest = each, size
-        return driver, shortest
-
-    def _for_few(self, conjunct: Conjunct, candidates: int) -> Conjunct:
-        """Open the few candidates where the set that they would be looked up in is long."""
-        if conjunct.opened is None or conjunct.rows is None:
-            return conjunct
-        limit = max(PROBE, candidates * _OPENING)
-        if self.count_up_to(conjunct, limit) < limit:
-            return conjunct
-        return replace(conjunct, test=conjunct.opened, cost=Cost.RECORD)
+        """Choose what drives among the conjuncts of ``predicate``, counting no further than ``limit``."""
+        return choose(self.conjuncts(type_, predicate), self.size, limit)
 
     def listing(self, type_: str) -> Sql:
         """Return the SELECT of all live resources of a type, by ``sk``."""
@@ -205,15 +129,8 @@ class Compiler:
         return Sql("SELECT sk FROM undated WHERE sk>=? AND sk<?", type_range(number))
 
     def count_up_to(self, conjunct: Conjunct, limit: int) -> int:
-        """Count the rows of a conjunct that can drive, up to ``limit``; not so far where each is dear."""
-        if conjunct.size is not None:
-            return min(conjunct.size, limit)
-        if conjunct.is_dear:
-            return min(_DEAR, limit)
-        assert conjunct.rows is not None
-        stop = -(-limit // conjunct.weight)
-        found = self.size(conjunct.rows(), stop)
-        return limit if found == stop else found
+        """Count the rows of a conjunct that can drive, up to ``limit``."""
+        return count_up_to(conjunct, limit, self.size)
 
     def size(self, rows: Sql, limit: int) -> int:
         """Count the rows of a SELECT, up to ``limit``."""
@@ -368,10 +285,6 @@ def _joined(items: Sequence[Predicate]) -> list[Predicate]:
     return [*(Where(param, TokenIn(frozenset(some))) for param, some in codes.items()), *rest]
 
 
-def _cheapest_first(conjuncts: Sequence[Conjunct]) -> tuple[Conjunct, ...]:
-    return tuple(sorted(conjuncts, key=lambda conjunct: conjunct.cost))
-
-
 def _negation(conjuncts: Sequence[Conjunct]) -> Conjunct:
     """Return the condition that not all ``conjuncts`` hold."""
     return Conjunct(
@@ -382,14 +295,3 @@ def _negation(conjuncts: Sequence[Conjunct]) -> Conjunct:
         if any(each.beside for each in conjuncts)
         else None,
     )
-
-
-def kept(conjunct: Conjunct) -> Conjunct:
-    """Return a condition that is compiled now, once and for any candidate."""
-    test = conjunct.test(f"{_PLACE}.sk")
-    beside = None if conjunct.beside is None else partial(_placed, conjunct.beside(f"{_PLACE}.sk"))
-    return Conjunct(partial(_placed, test), label=conjunct.label, cost=conjunct.cost, beside=beside)
-
-
-def _placed(condition: Sql, sk: str) -> Sql:
-    return Sql(condition.text.replace(_PLACE, sk.removesuffix(".sk")), condition.args)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from fhir_server.store.sqlite.compile import PROBE, Compiler, Driven
+from fhir_server.store.sqlite.compile import Compiler
+from fhir_server.store.sqlite.drive import PROBE, Driven
 from fhir_server.store.sqlite.fragment import Conjunct, Cost
 
 _BY = {Cost.POINT: "look-up", Cost.SET: "set", Cost.RECORD: "opened record"}

@@ -14,7 +14,8 @@ from typing import Any, Final
 from fhir_server.search.joined import indexed_as
 from fhir_server.search.predicate import Predicate
 from fhir_server.search.query import Query, Sort
-from fhir_server.store.sqlite.compile import PROBE, Compiler, Driven
+from fhir_server.store.sqlite.compile import Compiler
+from fhir_server.store.sqlite.drive import PROBE, Driven
 from fhir_server.store.sqlite.fragment import TRUE, Conjunct, Sql
 from fhir_server.store.sqlite.plan import describe
 from fhir_server.store.sqlite.records import json_array

@@ -32,9 +32,10 @@ from fhir_server.search.predicate import (
     Where,
 )
 from fhir_server.search.visibility import Visibility
-from fhir_server.store.sqlite.compile import NONE_HELD, Compiler, Held, kept
+from fhir_server.store.sqlite.compile import Compiler
 from fhir_server.store.sqlite.fragment import Conjunct, Sql
 from fhir_server.store.sqlite.functions import judge_of
+from fhir_server.store.sqlite.held import NONE_HELD, Held, kept
 from fhir_server.store.sqlite.names import Lookup
 from fhir_server.store.sqlite.stamps import Changes
 

@@ -39,9 +39,10 @@ from fhir_server.store.sqlite import classes, functions, schema, state_seals
 from fhir_server.store.sqlite.about import patient_of
 from fhir_server.store.sqlite.batch import SqlitePrepared, Tools, seal
 from fhir_server.store.sqlite.classes import SqlitePolicies
-from fhir_server.store.sqlite.compile import NONE_HELD, Compiler, Held
+from fhir_server.store.sqlite.compile import Compiler
 from fhir_server.store.sqlite.fragment import TRUE
 from fhir_server.store.sqlite.functions import Extractor
+from fhir_server.store.sqlite.held import NONE_HELD, Held
 from fhir_server.store.sqlite.jobs import SqliteJobs
 from fhir_server.store.sqlite.learned import SCHEDULE, Learner
 from fhir_server.store.sqlite.names import Names, Unallotted
@@ -155,7 +156,7 @@ class SqliteStore:
                 Kind.UNAVAILABLE, "The data folder cannot be used; check its path, owner and free space."
             ) from error
 
-    def stamps(self) -> Stamps:
+    async def stamps(self) -> Stamps:
         """Return the stamps as the last commit of any process left them."""
         if self._closed:
             raise closed()
