@@ -77,7 +77,7 @@ class BlindIndex:
         return int.from_bytes(self._digest(b"r\0" + rule), "little", signed=True)
 
     def cell(self, level: int, row: int, column: int) -> int:
-        """Digest a cell of a grid on the Earth (:mod:`store.sqlite.cells`)."""
+        """Digest a cell of a grid on the Earth (:mod:`store.cells`)."""
         return self._number(b"g\0", f"{level} {row} {column}")
 
     def _prefix(self, folded: str) -> bytes:

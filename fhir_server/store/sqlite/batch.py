@@ -27,11 +27,12 @@ from fhir_server.store.api import (
     StillReferenced,
     Unreferenced,
 )
+from fhir_server.store.bodies import METHODS, id_of, tombstone
 from fhir_server.store.sqlite.classes import Classing
 from fhir_server.store.sqlite.compile import Compiler
 from fhir_server.store.sqlite.functions import Extractor
 from fhir_server.store.sqlite.names import Draft
-from fhir_server.store.sqlite.records import METHODS, Opener, id_of, json_array, tombstone
+from fhir_server.store.sqlite.records import Opener, json_array
 from fhir_server.store.sqlite.rows import COLUMNS, Row, Rows, names_of, numbered, rows_of, strings_of, with_sk
 from fhir_server.store.sqlite.schema import DELETED, LIVE, generation, type_range
 from fhir_server.store.sqlite.search import Searcher
@@ -131,6 +132,7 @@ class Batch:
         for item, old, new in zip(prepared, before, after, strict=True):
             self._stage(item, heads.get(item.digest), old, new)
         classing.write(reclasses)
+        self._governs |= bool(reclasses)
 
     def flush(self) -> None:
         """Write what is staged."""

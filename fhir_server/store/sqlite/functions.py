@@ -18,7 +18,8 @@ from fhir_server.search.match import matches
 from fhir_server.search.predicate import Contains, Together, Where
 from fhir_server.search.query import SortKey
 from fhir_server.search.values import Values
-from fhir_server.store.sqlite.records import Opener, id_of
+from fhir_server.store.bodies import id_of
+from fhir_server.store.sqlite.records import Opener
 from fhir_server.store.sqlite.schema import Connection
 
 Extractor = Callable[[str, bytes], Values]

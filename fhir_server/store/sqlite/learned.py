@@ -18,11 +18,12 @@ from typing import Final
 from fhir_server.crypto.envelope import FIRST_LEARNED
 from fhir_server.crypto.learn import learn
 from fhir_server.faults import Fault
+from fhir_server.store.bodies import DELETE, id_of
 from fhir_server.store.sqlite import dictionaries
 from fhir_server.store.sqlite.batch import Tools
 from fhir_server.store.sqlite.names import Names
 from fhir_server.store.sqlite.reader import UNLIMITED, Readers, Session
-from fhir_server.store.sqlite.records import DELETE, id_of, json_array
+from fhir_server.store.sqlite.records import json_array
 from fhir_server.store.sqlite.writer import Writer
 
 SCHEDULE: Final = (2_000, 20_000, 200_000)

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Sequence
-from typing import Any, Final
+from typing import Any
 
 from fhir_server.crypto.envelope import Damaged, Envelope
 from fhir_server.faults import Fault, Kind
-from fhir_server.store.api import Method, Stored
+from fhir_server.store.api import Stored
+from fhir_server.store.bodies import DELETE, METHODS, id_of
 from fhir_server.store.sqlite.names import Names
-
-METHODS: Final[tuple[Method, ...]] = ("POST", "PUT", "PATCH", "DELETE")
-DELETE: Final = METHODS.index("DELETE")
 
 CURRENT = (
     "SELECT h.sk, h.h, v.ver, v.upd, v.method, v.payload"
@@ -26,22 +24,6 @@ BY_VERSION = (
     "SELECT h.sk, h.h, v.ver, v.upd, v.method, v.payload"
     " FROM json_each(?) j CROSS JOIN version v ON v.rk=j.value CROSS JOIN head h ON h.sk=v.sk"
 )
-
-
-def opening(type_: str, id_: str) -> bytes:
-    """Return how the canonical body of ``type_/id_`` begins."""
-    return f'{{"resourceType":"{type_}","id":"{id_}"'.encode()
-
-
-def id_of(type_: str, body: bytes) -> str:
-    """Read the logical id where canonical bytes hold it; ids have no escapes."""
-    start = len(type_) + 25
-    return body[start : body.index(b'"', start)].decode("ascii")
-
-
-def tombstone(type_: str, id_: str) -> bytes:
-    """Return what is sealed for a deletion: history must be able to say whose it is."""
-    return opening(type_, id_) + b"}"
 
 
 class Opener:

@@ -16,7 +16,7 @@ from typing import Any, Final
 from fhir_server.crypto.blind import BlindIndex
 from fhir_server.search.fold import fold
 from fhir_server.search.values import Values
-from fhir_server.store.sqlite.cells import cells_of
+from fhir_server.store.cells import cells_of
 from fhir_server.store.sqlite.classes import digest_of
 from fhir_server.store.sqlite.elements import element_rows
 from fhir_server.store.sqlite.names import Text

@@ -14,10 +14,10 @@ from typing import Final
 
 from fhir_server.faults import Fault
 from fhir_server.search.values import Values
+from fhir_server.store.bodies import id_of
 from fhir_server.store.sqlite.about import patient_of
 from fhir_server.store.sqlite.batch import Tools
 from fhir_server.store.sqlite.names import Names, Text, Unallotted
-from fhir_server.store.sqlite.records import id_of
 from fhir_server.store.sqlite.rows import COLUMNS, Row, numbered, rows_of, strings_of, with_sk
 from fhir_server.store.sqlite.schema import LIVE
 

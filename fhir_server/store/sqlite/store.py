@@ -35,6 +35,7 @@ from fhir_server.store.api import (
     Stamps,
     Stored,
 )
+from fhir_server.store.bodies import opening
 from fhir_server.store.sqlite import classes, functions, schema, state_seals
 from fhir_server.store.sqlite.about import patient_of
 from fhir_server.store.sqlite.batch import SqlitePrepared, Tools, seal
@@ -50,7 +51,7 @@ from fhir_server.store.sqlite.opening import FILE, make_ready
 from fhir_server.store.sqlite.parameters import SqliteParameters
 from fhir_server.store.sqlite.past import Matcher, Past
 from fhir_server.store.sqlite.reader import UNLIMITED, Readers, Session
-from fhir_server.store.sqlite.records import CURRENT, Opener, json_array, opening
+from fhir_server.store.sqlite.records import CURRENT, Opener, json_array
 from fhir_server.store.sqlite.rotation import Progress, Rotation
 from fhir_server.store.sqlite.rows import rows_of
 from fhir_server.store.sqlite.search import Searcher

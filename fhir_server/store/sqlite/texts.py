@@ -10,7 +10,7 @@ from typing import Final
 
 from fhir_server.crypto.blind import CHUNK_BYTES, PREFIX_CHARACTERS, following
 from fhir_server.search.predicate import Near, StringContains, StringStarts, Test, Where
-from fhir_server.store.sqlite.cells import covering
+from fhir_server.store.cells import covering
 from fhir_server.store.sqlite.fragment import TRUE, Conjunct, Cost, Sql, all_true
 from fhir_server.store.sqlite.kit import Field, Kit, among
 from fhir_server.store.sqlite.records import json_array

@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from fhir_server.search.sphere import HALF_WAY_ROUND, distance
-from fhir_server.store.sqlite.cells import SIZES, cells_of, covering
+from fhir_server.store.cells import SIZES, cells_of, covering
 
 LATITUDES = st.floats(-90, 90) | st.sampled_from([-90.0, 0.0, 89.999, 90.0, 30.66])
 LONGITUDES = st.floats(-180, 180) | st.sampled_from([-180.0, 179.999, 180.0, 0.0, 104.06])
