@@ -19,6 +19,7 @@ from fhir_server.cli.issuer import issuer
 from fhir_server.cli.keys import keys
 from fhir_server.cli.load import load
 from fhir_server.cli.options import err
+from fhir_server.cli.probe import probe
 from fhir_server.cli.reindex import reindex
 from fhir_server.cli.relabel import relabel
 from fhir_server.cli.serve import serve
@@ -33,7 +34,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (init, serve, load, demo, info, check, reindex, relabel, token, demo_accounts):
+for command in (init, serve, probe, load, demo, info, check, reindex, relabel, token, demo_accounts):
     app.command()(command)
 for name, group in {
     "keys": keys,
