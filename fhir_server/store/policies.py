@@ -42,3 +42,10 @@ class Policies(Protocol):
 
     async def rules(self, after: int = 0) -> list[tuple[int, bytes]]:
         """Return the numbers and rules of the classes with greater numbers than ``after``, in order."""
+
+    async def used(self) -> frozenset[int]:
+        """Return the numbers of the classes that some patient is in now or will be in later.
+
+        A class that is left may be entered again, with the number that it had. Whoever remembers what was
+        returned asks again once ``Stamps.governing`` has changed: every commit that reclasses changes it.
+        """

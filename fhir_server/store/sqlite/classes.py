@@ -26,6 +26,11 @@ from fhir_server.store.sqlite.reader import Readers, Session
 _RULE: Final = "policy:rule"
 _STANDING: Final = "policy:standing"
 _CHUNK: Final = 200
+# By the index class_used: one step for each class, however many patients are in it.
+_USED: Final = (
+    "SELECT number FROM policy_class p WHERE EXISTS (SELECT 1 FROM patient_class c"
+    " WHERE c.number=p.number AND c.until>(SELECT moment()))"
+)
 _NOW: Final = "since<=(SELECT moment()) AND until>(SELECT moment())"
 
 
@@ -86,6 +91,15 @@ class SqlitePolicies:
             statement = "SELECT number, payload FROM policy_class WHERE number>? ORDER BY number"
             rows = session.connection.execute(statement, (after,)).fetchall()
             return [(number, _rule(self._envelope, number, payload)) for number, payload in rows]
+
+        return await self._readers.run(work)
+
+    async def used(self) -> frozenset[int]:
+        """Return the numbers of the classes that some patient is in now or will be in later."""
+
+        def work(session: Session) -> frozenset[int]:
+            judge_of(session.connection).begin()
+            return frozenset(number for (number,) in session.connection.execute(_USED))
 
         return await self._readers.run(work)
 

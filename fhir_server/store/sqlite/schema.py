@@ -211,6 +211,11 @@ def _drop_moments(connection: sqlite3.Connection) -> None:
     )
 
 
+def _add_class_used(connection: sqlite3.Connection) -> None:
+    """Make it cheap to tell whether anybody is in a policy class, or will be."""
+    connection.execute("CREATE INDEX class_used ON patient_class(number, until)")
+
+
 MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     _create,
     _add_jobs,
@@ -223,6 +228,7 @@ MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     _add_dictionaries,
     _halve_systems,
     _drop_moments,
+    _add_class_used,
 )
 """Step n leads from schema version n to n + 1. Steps are never edited once released; new ones follow."""
 

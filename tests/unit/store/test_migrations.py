@@ -38,6 +38,7 @@ INSERT INTO str SELECT x.p, x.k, x.e, n.sk FROM numbered n JOIN text x ON x.t=n.
 DROP TABLE numbered;
 DROP TABLE text;
 DELETE FROM meta WHERE key='texts';
+DROP INDEX class_used;
 """
 
 _ROWS_BEFORE = """
