@@ -22,6 +22,7 @@ from fhir_server.rest.limits import Receive
 from fhir_server.rest.logs import configure_logging
 from fhir_server.rest.observe import RESULT_PARAMETERS
 from fhir_server.rest.routes import BASE_PATH
+from fhir_server.store import moment
 
 if TYPE_CHECKING:
     from fhir_server.audit.opening import Audit
@@ -262,7 +263,11 @@ class App:
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         """Answer one ASGI scope: http, lifespan, or a websocket, which is refused."""
         if scope["type"] == "http":
-            await self._http()(scope, receive, send)
+            opened = moment.begin()
+            try:
+                await self._http()(scope, receive, send)
+            finally:
+                moment.end(opened)
         elif scope["type"] == "lifespan":
             await self._lifespan(receive, send)
         else:

@@ -79,7 +79,7 @@ class Consenting:
 
         Fault UNAVAILABLE when they cannot be read: whoever consents bind is told nothing then.
         """
-        if self._store.stamps().classes > self._consents.highest:
+        if (await self._store.stamps()).classes > self._consents.highest:
             with _closed_on_error():
                 rules = await self._store.policies.rules(self._consents.highest)
                 with self._lock:

@@ -56,7 +56,7 @@ class Looked(Generic[T]):
     async def get(self, key: str) -> T:
         """Return what ``key`` leads to now."""
         # The stamp is taken before: what is committed during the look-up makes the next one look again.
-        governing = self._store.stamps().governing
+        governing = (await self._store.stamps()).governing
         known = self._known.get(key)
         if known is not None and known[0] == governing:
             return known[1]

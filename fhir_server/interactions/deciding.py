@@ -94,7 +94,7 @@ class Deciding:
 
     async def _named(self, entry: Entry, asking: Asking) -> Entry:
         patients = entry.patients
-        if not patients or not self._store.stamps().classes:
+        if not patients or not (await self._store.stamps()).classes:
             return entry
         notes = await self._notes(patients)
         asked = askings(asking, _LETTERS.get(action_of(entry), "r"))
@@ -103,7 +103,7 @@ class Deciding:
 
     async def _notes(self, patients: Iterable[str]) -> dict[str, _Notes]:
         # The stamp is taken before: what is filed during the look-up makes the next one look again.
-        governing = self._store.stamps().governing
+        governing = (await self._store.stamps()).governing
         if governing != self._governing:
             self._known, self._governing = {}, governing
         known = self._known

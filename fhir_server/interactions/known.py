@@ -18,8 +18,10 @@ class Known:
 
     async def refresh(self) -> Registry:
         """Return the registry as the store has it now; costs next to nothing while it has not changed."""
-        if self._store.stamps().generation != self.registry.generation:
+        if (await self._store.stamps()).generation != self.registry.generation:
             generation, text = await self._store.parameters.read()
-            self.registry = Registry(custom.read(text), generation)
-            self._extractor.registry = self.registry
+            # Another request may have read a newer set meanwhile.
+            if generation > self.registry.generation:
+                self.registry = Registry(custom.read(text), generation)
+                self._extractor.registry = self.registry
         return self.registry

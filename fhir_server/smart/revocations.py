@@ -26,7 +26,7 @@ class Revocations:
         if token is None:
             return False
         # Taken before the look: what is committed meanwhile has another one.
-        stamp = self._shelves.state.stamp()
+        stamp = await self._shelves.state.stamp()
         if stamp is None or stamp != self._stamp or len(self._good) >= _REMEMBERED:
             self._stamp = stamp
             self._good.clear()

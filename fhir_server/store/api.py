@@ -210,8 +210,11 @@ class Store(Protocol):
     def policies(self) -> Policies:
         """The policy classes: which rules patients are under."""
 
-    def stamps(self) -> Stamps:
-        """Return the stamps as the last commit of any process left them; costs next to nothing."""
+    async def stamps(self) -> Stamps:
+        """Return the stamps as the last commit of any process left them.
+
+        Next to nothing, or one round trip for each request (:mod:`fhir_server.store.moment`).
+        """
 
     async def read(self, visibility: Visibility, type_: str, id_: str) -> Stored | None:
         """Return the current version, a deletion included; None when unknown or not visible."""

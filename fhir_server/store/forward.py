@@ -59,7 +59,7 @@ class Forwarding:
         """The policy classes."""
         return self.store.policies
 
-    def stamps(self) -> Stamps:
+    def stamps(self) -> Coroutine[Any, Any, Stamps]:
         """Return the stamps."""
         return self.store.stamps()
 

@@ -65,7 +65,7 @@ class State(Protocol):
     An expired record is absent to every method, whether it was swept or not.
     """
 
-    def stamp(self) -> int | None:
+    async def stamp(self) -> int | None:
         """Return a number that another commit of any process changes; None while one is under way.
 
         What is read after a stamp was taken holds for as long as the stamp stays the same, expiry apart.

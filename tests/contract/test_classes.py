@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from fhir_server.clock import now_ms
 from fhir_server.faults import Fault
 from fhir_server.search.predicate import IdIn
 from fhir_server.store.api import Expectation, Reclass, Slice, Stale
@@ -28,7 +29,7 @@ async def test_a_patient_of_whom_nothing_is_known_stands_in_class_0(store: Any) 
     assert await store.policies.standing(["a", "b"]) == [Standing("a"), Standing("b")]
     assert await store.policies.classes(["a", "b"]) == {"a": 0, "b": 0}
     assert await store.policies.rules() == []
-    assert store.stamps().classes == 0
+    assert (await store.stamps()).classes == 0
 
 
 async def test_what_was_filed_is_read_again_in_order(store: Any) -> None:
@@ -42,7 +43,7 @@ async def test_what_was_filed_is_read_again_in_order(store: Any) -> None:
     assert nobody == Standing("nobody")
     assert await store.policies.rules() == [(1, b"one"), (2, b"two")]
     assert await store.policies.rules(1) == [(2, b"two")]
-    assert store.stamps().classes == 2
+    assert (await store.stamps()).classes == 2
 
 
 async def test_equal_rules_share_a_number_that_is_never_given_to_another(store: Any) -> None:
@@ -53,6 +54,34 @@ async def test_equal_rules_share_a_number_that_is_never_given_to_another(store: 
 
     assert await store.policies.rules() == [(1, b"same"), (2, b"other")]
     assert await store.policies.classes(["q", "p1"]) == {"q": 1, "p1": 0}
+
+
+async def test_used_are_the_classes_that_somebody_is_in_now_or_later(store: Any) -> None:
+    now = now_ms()
+    gone, current, later = (
+        Slice(0, now - 9, b"gone"),
+        Slice(5, now + 10**7, b"now"),
+        Slice(now + 10**7, now + 10**8, b"later"),
+    )
+    assert await store.policies.used() == frozenset()
+
+    await file(store, Reclass("a", 0, (Slice(0, 4, b"gone"), current, later)), Reclass("b", 0, (gone,)))
+    assert await store.policies.used() == {2, 3}
+
+    await file(store, Reclass("a", 1, ()))
+    assert await store.policies.used() == frozenset()
+
+    await file(store, Reclass("b", 1, always(b"gone")))
+    assert await store.policies.used() == {1}
+
+
+async def test_every_filing_is_noticed(store: Any) -> None:
+    seen = [(await store.stamps()).governing]
+    for version in range(3):
+        await file(store, Reclass("a", version, always(b"x") if version % 2 == 0 else ()))
+        seen.append((await store.stamps()).governing)
+
+    assert len(set(seen)) == len(seen)
 
 
 async def test_a_filing_replaces_what_was_filed_before(store: Any) -> None:

@@ -66,13 +66,13 @@ def test_a_class_that_was_not_there_when_it_was_decided_can_be_refused(house: Ho
         await put(
             store, change("Fresh", "old", patients=["f-old"]), change("Fresh", "new", patients=["f-new"])
         )
-        known = store.stamps().classes
+        known = (await store.stamps()).classes
         closed, open_ = (consents(Fresh=Not(About(frozenset(), above))) for above in (known, None))
         assert await ids(store, closed, "Fresh") == ["old", "new"]
 
         await store.commit([], (), [Reclass("f-new", 0, (Slice(-99, 99, b"a rule that is new"),))])
 
-        assert store.stamps().classes == known + 1
+        assert (await store.stamps()).classes == known + 1
         assert await ids(store, closed, "Fresh") == ["old"]
         assert await ids(store, open_, "Fresh") == ["old", "new"]
 

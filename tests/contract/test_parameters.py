@@ -73,7 +73,7 @@ async def house(tmp_path: Path):  # type: ignore[no-untyped-def]  # noqa: ANN201
 
 
 async def test_a_new_store_has_no_custom_parameters(house: House) -> None:
-    assert house.store.stamps().generation == 0
+    assert (await house.store.stamps()).generation == 0
     assert await house.store.parameters.read() == (0, b"")
 
 
@@ -84,7 +84,7 @@ async def test_a_set_is_replaced_by_who_knows_the_one_before(house: House, tmp_p
 
     assert await house.store.parameters.read() == (1, b"one")
     other = House(tmp_path)
-    assert other.store.stamps().generation == 1
+    assert (await other.store.stamps()).generation == 1
     await other.store.close()
 
 

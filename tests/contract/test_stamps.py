@@ -40,56 +40,56 @@ async def house(tmp_path: Path):  # type: ignore[no-untyped-def]  # noqa: ANN201
 
 
 async def test_a_commit_of_a_governing_type_is_noticed_and_no_other(house: Any) -> None:
-    seen = [house.stamps().governing]
+    seen = [(await house.stamps()).governing]
     for made in (change("Consent", "c"), change("Consent", "c", 2), change("Consent", "c", 3, "DELETE")):
         await put(house, made)
-        seen.append(house.stamps().governing)
+        seen.append((await house.stamps()).governing)
     await put(house, change("Patient", "p"), change("Contract", "k"))
-    seen.append(house.stamps().governing)
+    seen.append((await house.stamps()).governing)
 
     await put(house, change("Patient", "p", 2), change("Observation", "o"))
 
     assert len(set(seen)) == len(seen)
-    assert house.stamps().governing == seen[-1]
+    assert (await house.stamps()).governing == seen[-1]
 
 
 async def test_a_commit_that_is_refused_changes_no_stamp(house: Any) -> None:
     await put(house, change("Consent", "c"))
-    before = house.stamps()
+    before = await house.stamps()
 
     with pytest.raises(Stale):
         await put(house, change("Consent", "c"))
 
-    assert house.stamps() == before
+    assert await house.stamps() == before
 
 
 async def test_a_commit_made_with_others_governs_too(house: Any) -> None:
     """Commits that wait together are written together."""
-    before = house.stamps().governing
+    before = (await house.stamps()).governing
     await asyncio.gather(*(put(house, change("Patient", f"p{n}")) for n in range(8)))
-    assert house.stamps().governing == before
+    assert (await house.stamps()).governing == before
 
     changes = [*(change("Patient", f"q{n}") for n in range(8)), change("Consent", "c")]
     await asyncio.gather(*(put(house, each) for each in changes))
 
-    assert house.stamps().governing != before
+    assert (await house.stamps()).governing != before
 
 
 async def test_a_new_set_of_search_parameters_is_noticed(house: Any) -> None:
-    assert house.stamps().generation == 0
+    assert (await house.stamps()).generation == 0
 
     await house.parameters.write(b"one", 0)
 
-    assert house.stamps().generation == 1
+    assert (await house.stamps()).generation == 1
 
 
 async def test_stores_on_one_file_notice_each_others_commits_at_once(house: Any, tmp_path: Path) -> None:
     other = open_sqlite(tmp_path, governing=GOVERNING)
-    seen = {house.stamps().governing}
+    seen = {(await house.stamps()).governing}
     for number, (writer, reader) in enumerate([(house, other), (other, house)] * 3):
         await put(writer, change("Consent", f"c{number}"))
-        assert reader.stamps() == writer.stamps()
-        seen.add(reader.stamps().governing)
+        assert await reader.stamps() == await writer.stamps()
+        seen.add((await reader.stamps()).governing)
 
     await other.close()
     assert len(seen) == 7
@@ -97,53 +97,53 @@ async def test_stores_on_one_file_notice_each_others_commits_at_once(house: Any,
 
 @pytest.mark.parametrize(("type_", "is_noticed"), [("Consent", True), ("Patient", False)])
 async def test_another_process_is_noticed(house: Any, tmp_path: Path, type_: str, is_noticed: bool) -> None:
-    before = house.stamps()
+    before = await house.stamps()
 
     command = [sys.executable, "-c", WRITE, str(tmp_path), type_]
     process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stderr=subprocess.DEVNULL)
 
     assert await process.wait() == 0
-    assert (house.stamps() != before) is is_noticed
+    assert (await house.stamps() != before) is is_noticed
 
 
 async def test_a_writer_that_died_in_a_commit_leaves_nobody_with_old_stamps(
     house: Any, tmp_path: Path
 ) -> None:
     """Killed after the database had its commit, before it could count it a second time."""
-    house.stamps()
+    await house.stamps()
     changes = Changes(tmp_path / "data")
     with changes.moving():
         # What the dead process committed is there; its count is still odd.
         house._writer._connection.execute(
             "INSERT INTO meta VALUES('governing', 7) ON CONFLICT(key) DO UPDATE SET value=7"
         )
-        assert house.stamps().governing == 7
+        assert (await house.stamps()).governing == 7
         house._writer._connection.execute("UPDATE meta SET value=8 WHERE key='governing'")
-        assert house.stamps().governing == 8
+        assert (await house.stamps()).governing == 8
     changes.close()
 
     await put(house, change("Consent", "c"))
 
-    assert house.stamps().governing == 9
+    assert (await house.stamps()).governing == 9
 
 
 async def test_stamps_are_as_they_were_after_a_restart(house: Any, tmp_path: Path) -> None:
     await put(house, change("Consent", "c"))
     await house.parameters.write(b"one", 0)
-    before = house.stamps()
+    before = await house.stamps()
     await house.close()
     (tmp_path / "data" / "changes").unlink()
 
     again = open_sqlite(tmp_path, governing=GOVERNING)
 
-    assert again.stamps() == before
+    assert await again.stamps() == before
     await again.parameters.write(b"two", 1)
-    assert again.stamps().generation == 2
+    assert (await again.stamps()).generation == 2
     await again.close()
 
 
 async def test_the_count_is_nobody_elses_to_read(house: Any, tmp_path: Path) -> None:
-    assert house.stamps().governing == 0
+    assert (await house.stamps()).governing == 0
     assert (tmp_path / "data" / "changes").stat().st_mode & 0o077 == 0
 
 
@@ -152,6 +152,6 @@ async def test_a_closed_store_has_no_stamps(tmp_path: Path) -> None:
     await closed.close()
 
     with pytest.raises(Fault) as fault:
-        closed.stamps()
+        await closed.stamps()
 
     assert fault.value.kind is Kind.UNAVAILABLE

@@ -170,18 +170,18 @@ async def test_holds_tells_of_any_of_several_keys(state: State) -> None:
 
 
 async def test_the_stamp_stays_until_something_is_committed(state: State) -> None:
-    before = state.stamp()
+    before = await state.stamp()
     await state.get("a", "1")
-    assert state.stamp() == before
+    assert await state.stamp() == before
     assert before is not None
 
     await state.apply([Put("a", "1", b"", 0)])
-    after = state.stamp()
+    after = await state.stamp()
     assert after is not None
     assert after != before
     with pytest.raises(Stale):
         await state.apply([Put("a", "1", b"", 0)])
-    assert state.stamp() is not None
+    assert await state.stamp() is not None
 
 
 async def test_a_write_that_names_a_record_twice_is_refused(state: State) -> None:

@@ -82,7 +82,11 @@ async def test_while_something_is_being_committed_nothing_is_taken_for_known(
 ) -> None:
     revocations = Revocations(Shelves(store.state))
     assert not await revocations.revoked(TOKEN)
-    monkeypatch.setattr(store.state, "stamp", lambda: None)
+
+    async def under_way() -> None:
+        """Tell what ``stamp`` tells during a commit."""
+
+    monkeypatch.setattr(store.state, "stamp", under_way)
     assert not await revocations.revoked(TOKEN)
     assert not await revocations.revoked(TOKEN)
 

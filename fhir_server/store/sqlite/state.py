@@ -42,7 +42,7 @@ class SqliteState:
         self._blind = blind
         self._clock = clock
 
-    def stamp(self) -> int | None:
+    async def stamp(self) -> int | None:
         """Return the number of the last commit; None during one."""
         number = self._changes.number
         return None if number & 1 else number
