@@ -27,12 +27,8 @@ from fhir_server.store import moment
 if TYPE_CHECKING:
     from fhir_server.audit.opening import Audit
     from fhir_server.jobs.runner import JobRunner
-    from fhir_server.search.match import ClassOf, Referrers, Resolve
-    from fhir_server.search.predicate import Predicate
-    from fhir_server.search.values import Values
     from fhir_server.smart.house import House
-    from fhir_server.store.api import Store
-    from fhir_server.store.state import State
+    from fhir_server.store.whole import WholeStore
 
 _LOG = logging.getLogger("fhir_server.app")
 
@@ -64,7 +60,7 @@ class Service:
     run: Run
     ready: Ready
     close: Callable[[], Awaitable[None]]
-    store: Store
+    store: WholeStore
     jobs: JobRunner | None = None
     authenticate: Authenticate | None = None
     house: House | None = None
@@ -85,8 +81,6 @@ async def open_service(settings: Settings) -> Service:
     Faults and exceptions of key ring and store pass: each says in a sentence what is wrong with key or file.
     """
     # Imported here, so that a refusal to start does not wait for the whole server to load.
-    from fhir_server.access.policy import policy  # noqa: PLC0415
-    from fhir_server.access.standing import DECIDING  # noqa: PLC0415
     from fhir_server.audit.opening import open_audit  # noqa: PLC0415
     from fhir_server.crypto.keys import KeyRing  # noqa: PLC0415
     from fhir_server.interactions.consents import class_all  # noqa: PLC0415
@@ -98,19 +92,12 @@ async def open_service(settings: Settings) -> Service:
     from fhir_server.jobs.runner import JobRunner, Work  # noqa: PLC0415
     from fhir_server.operations.registry import OPERATIONS  # noqa: PLC0415
     from fhir_server.search.extract import Extractor  # noqa: PLC0415
-    from fhir_server.search.parameters import CLINICAL_DATE  # noqa: PLC0415
-    from fhir_server.store.sqlite.store import Options, SqliteStore  # noqa: PLC0415
+    from fhir_server.stores import Stores  # noqa: PLC0415
 
     ring = KeyRing.load(settings.key_folder)
     extractor = Extractor(settings.zone, settings.base_url, full_text=settings.full_text)
-    store = SqliteStore.open(
-        settings.data,
-        ring,
-        extractor=extractor.from_body,
-        matcher=judge(extractor.from_body),
-        clinical=CLINICAL_DATE,
-        options=Options(search_seconds=settings.search_seconds, governing=policy().governing | DECIDING),
-    )
+    stores = Stores(settings)
+    store = await stores.records(ring, extractor)
     known = Known(store, extractor)
     await known.refresh()
     # AuditEvents are indexed by the parameters of R4 alone: the log is older than any custom parameter.
@@ -123,14 +110,7 @@ async def open_service(settings: Settings) -> Service:
             settings.key_folder,
             suite=ring.suite.name,
             records=store,
-            open_store=lambda folder, keys: SqliteStore.open(
-                folder,
-                keys,
-                extractor=plain.from_body,
-                matcher=judge(plain.from_body),
-                clinical=CLINICAL_DATE,
-                options=Options(search_seconds=settings.search_seconds),
-            ),
+            open_store=lambda folder, keys: stores.audit_events(folder, keys, plain),
             extract=plain.extract,
             failure=settings.audit_failure,
             base_url=settings.base_url,
@@ -164,40 +144,16 @@ async def open_service(settings: Settings) -> Service:
         audit=audit,
         refused=runner.refused,
     )
-    return _with_house(service, settings, store.state) if settings.auth else service
+    return _with_house(service, settings) if settings.auth else service
 
 
-def _with_house(service: Service, settings: Settings, state: State) -> Service:
+def _with_house(service: Service, settings: Settings) -> Service:
     """Return the service with an authorization server that says who sends a request."""
     from fhir_server.smart.house import House  # noqa: PLC0415 as in open_service
 
     record = service.audit.recorder.record if service.audit else None
-    house = House(settings, state, service.run, record=record)
+    house = House(settings, service.store.state, service.run, record=record)
     return replace(service, house=house, authenticate=house.bearer.actor)
-
-
-def judge(
-    extract: Callable[[str, bytes], Values],
-) -> Callable[[Predicate, str, bytes, Resolve, Referrers, ClassOf], bool]:
-    """Return the function by which the store judges an old version: whether its body satisfies a predicate.
-
-    The version counts as it was, what it is linked to as it is now: a right by way of a patient's hospital is
-    had by the hospital that the patient has, not by the one that it left.
-    """
-    from fhir_server.resources.codec import id_of  # noqa: PLC0415 as in open_service
-    from fhir_server.search.match import matches  # noqa: PLC0415 as in open_service
-
-    def judged(
-        predicate: Predicate,
-        type_: str,
-        body: bytes,
-        resolve: Resolve,
-        referrers: Referrers,
-        class_of: ClassOf,
-    ) -> bool:
-        return matches(predicate, type_, id_of(body), extract(type_, body), resolve, referrers, class_of)
-
-    return judged
 
 
 def page_key(index_key: bytes) -> bytes:

@@ -1,7 +1,6 @@
 """``fhir-server keys``: list, rotate and retire the keys that seal the records."""
 
 import asyncio
-from typing import cast
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -48,10 +47,11 @@ async def _reseal(settings: Settings) -> int:
     async with parts.opened(settings) as service:
         with Progress(*columns, console=err, disable=not err.is_terminal) as progress:
             task = progress.add_task("", total=None)
-            store = cast("parts.KeyedStore", service.store)
-            return await store.reseal(lambda done, total: progress.update(task, completed=done, total=total))
+            return await service.store.reseal(
+                lambda done, total: progress.update(task, completed=done, total=total)
+            )
 
 
 async def _retire(settings: Settings) -> tuple[int, ...]:
     async with parts.opened(settings) as service:
-        return await cast("parts.KeyedStore", service.store).retire()
+        return await service.store.retire()

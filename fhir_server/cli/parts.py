@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any
 
 from fhir_server.config import Settings
 
@@ -12,20 +12,9 @@ if TYPE_CHECKING:
     from fhir_server.app import Service
     from fhir_server.crypto.keys import KeyRing
     from fhir_server.smart.house import House
-    from fhir_server.store.state import State
 
 Decode = Callable[[bytes], dict[str, Any]]
 """Bytes to a resource tree; raises Fault when they are none."""
-
-
-class KeyedStore(Protocol):
-    """What a store that seals adds to :class:`fhir_server.store.api.Store`."""
-
-    async def reseal(self, progress: Callable[[int, int], None]) -> int:
-        """Seal every payload under the active key; ``progress`` hears (done, in all). Return how many."""
-
-    async def retire(self) -> tuple[int, ...]:
-        """Remove the keys that seal nothing any more and return their numbers."""
 
 
 @asynccontextmanager
@@ -40,14 +29,6 @@ async def opened(settings: Settings) -> AsyncIterator[Service]:
         await service.close()
 
 
-class StatefulStore(Protocol):
-    """What a store that keeps accounts and clients adds to :class:`fhir_server.store.api.Store`."""
-
-    @property
-    def state(self) -> State:
-        """The records beside the resources."""
-
-
 @asynccontextmanager
 async def housed(settings: Settings) -> AsyncIterator[House]:
     """Open the authorization server on the data folder for as long as the block runs; it serves nothing."""
@@ -55,8 +36,7 @@ async def housed(settings: Settings) -> AsyncIterator[House]:
 
     async with opened(settings) as service:
         record = service.audit.recorder.record if service.audit else None
-        state = cast("StatefulStore", service.store).state
-        house = House(settings, state, service.run, record=record)
+        house = House(settings, service.store.state, service.run, record=record)
         try:
             yield house
         finally:

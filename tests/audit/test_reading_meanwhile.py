@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 
-from fhir_server.app import judge
 from fhir_server.audit.coding import Origin
 from fhir_server.audit.index import _PATIENCE, Indexer, _read
 from fhir_server.audit.segment import Segment, segments
@@ -22,6 +21,7 @@ from fhir_server.audit.writer import Options, Writer
 from fhir_server.search.extract import Extractor
 from fhir_server.search.parameters import CLINICAL_DATE
 from fhir_server.store.sqlite.store import SqliteStore
+from fhir_server.stores import judge
 from tests.audit.world import keys_in, read, write
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import dataclass, field
-from datetime import UTC
 from typing import TYPE_CHECKING, Any, cast
 
 import httpx
@@ -18,7 +17,6 @@ from fhir_server.app import (
     Service,
     check_start,
     create_app,
-    judge,
     known_parameters,
     page_key,
     uvicorn_options,
@@ -26,9 +24,6 @@ from fhir_server.app import (
 from fhir_server.faults import Fault, Kind
 from fhir_server.interactions.request import Reply, Request
 from fhir_server.rest.protocol import MAX_HEAD_BYTES
-from fhir_server.search.extract import Extractor
-from fhir_server.search.predicate import EVERYTHING, About, Chain, IdIn, TokenIs, Where
-from fhir_server.search.values import Values
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -234,36 +229,6 @@ async def test_a_websocket_is_refused(settings: Callable[..., Settings]) -> None
     await create_app(settings(), FakeParts().open)({"type": "websocket"}, receive, send)
 
     assert [message["type"] for message in sent] == ["websocket.close"]
-
-
-ALONE = (lambda *_: None, lambda *_: (), lambda _: 0)
-"""Leads to nothing, nothing leads to it, and its patients are in no policy class."""
-
-
-def test_old_versions_are_judged_by_their_own_content() -> None:
-    judged = judge(Extractor(UTC).from_body)
-    body = b'{"resourceType":"Patient","id":"1","gender":"male"}'
-
-    assert judged(Where("gender", TokenIs(None, "male")), "Patient", body, *ALONE)
-    assert not judged(Where("gender", TokenIs(None, "female")), "Patient", body, *ALONE)
-    assert judged(IdIn(("1",)), "Patient", body, *ALONE)
-
-
-def test_old_versions_are_judged_by_the_classes_that_their_patients_are_in_now() -> None:
-    judged = judge(Extractor(UTC).from_body)
-    body = b'{"resourceType":"Observation","id":"1","subject":{"reference":"Patient/1"}}'
-
-    assert judged(About(frozenset({7})), "Observation", body, *ALONE[:2], {"1": 7}.__getitem__)
-    assert not judged(About(frozenset({7})), "Observation", body, *ALONE)
-
-
-def test_old_versions_are_judged_among_what_there_is_now() -> None:
-    judged = judge(Extractor(UTC).from_body)
-    body = b'{"resourceType":"Observation","id":"1","subject":{"reference":"Patient/1"}}'
-    about_somebody = Chain("subject", "Patient", EVERYTHING)
-
-    assert judged(about_somebody, "Observation", body, lambda *_: Values(), *ALONE[1:])
-    assert not judged(about_somebody, "Observation", body, *ALONE)
 
 
 def test_the_page_key_is_stable_and_its_own() -> None:

@@ -15,13 +15,13 @@ from fhir_server.access.agreements import Agreement, contract
 from fhir_server.access.decider import REMEMBERED, Decider, Looked
 from fhir_server.access.policy import policy
 from fhir_server.access.scopes import understand
-from fhir_server.app import judge
 from fhir_server.crypto.keys import KeyRing
 from fhir_server.resources.codec import encode
 from fhir_server.search.extract import Extractor
 from fhir_server.search.predicate import Nothing
 from fhir_server.store.api import Change
 from fhir_server.store.sqlite.store import Options, SqliteStore
+from fhir_server.stores import judge
 
 EXTRACT = Extractor(UTC)
 SIGNATURE = {"type": [{"code": "x"}], "when": "2026-01-01T00:00:00Z", "who": {"reference": "Organization/a"}}
