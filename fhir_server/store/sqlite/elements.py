@@ -11,66 +11,36 @@ https://hl7.org/fhir/R4/search.html#composite
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from typing import Any
 
 from fhir_server.crypto.blind import BlindIndex
-from fhir_server.search.fold import fold
+from fhir_server.store.components import Other, Row, column, firsts, others
 from fhir_server.store.sqlite.schema import DAY_MS
 
-_KINDS: Final = ("token", "quantity", "number", "date", "string", "reference", "uri")
-_KIND_BITS: Final = 3
 
-_Row = tuple[Any, ...]
-
-
-def column(place: int, first: str, kind: str) -> int:
-    """Return ``c`` of the component at ``place`` (from 1), a ``kind`` paired with a ``first``."""
-    return (place << _KIND_BITS | _KINDS.index(first)) << _KIND_BITS | _KINDS.index(kind)
-
-
-def element_rows(p: int, n: int, components: Sequence[Sequence[_Row]], blind: BlindIndex) -> Iterator[_Row]:
+def element_rows(
+    p: int, n: int, components: Sequence[Sequence[Row]], blind: BlindIndex
+) -> Iterator[tuple[Any, ...]]:
     """Yield the rows of one element of the composite parameter number ``p``."""
-    firsts = [first for row in components[0] for first in _first(row, blind)] if components else []
-    others = [
-        (place, *value)
+    found = [first for row in components[0] for first in firsts(row, blind)] if components else []
+    values = [
+        (place, other)
         for place, rows in enumerate(components[1:], 1)
         for row in rows
-        for value in _values(row, blind)
+        for other in others(row, blind)
     ]
-    if not firsts or len({place for place, *_ in others}) != len(components) - 1 or not others:
+    if not found or len({place for place, _ in values}) != len(components) - 1 or not values:
         yield p, 0, 0, 0, 0, 0, 0, 0, n
         return
-    for first, k, z in firsts:
-        for place, kind, twin, u, a, b, s in others:
-            yield p | twin, column(place, first, kind), k, u, a, b, z, s, n
+    for first in found:
+        for place, other in values:
+            c = column(place, first.kind, other.kind)
+            twin = p | _is_long(other)
+            yield twin, c, first.digest, other.unit, other.a, other.b, first.system, other.system, n
 
 
-def _first(row: _Row, blind: BlindIndex) -> Iterator[tuple[str, int, int]]:
-    """Yield kind, digest and system of a value that an element can be found by."""
-    match row:
-        case ("token", system, code):
-            yield "token", blind.code(code), blind.system(system)
-        case ("reference", target):
-            yield "reference", blind.target(target), 0
-        case ("uri", uri):
-            yield "uri", blind.code(uri), 0
-
-
-def _values(row: _Row, blind: BlindIndex) -> Iterator[tuple[str, int, int, Any, Any, int]]:
-    """Yield kind, twin bit, u, a, b and s of a value."""
-    match row:
-        case ("token", system, code):
-            yield "token", 0, 0, blind.code(code), 0, blind.system(system)
-        case ("quantity", system, code, unit, lo, hi):
-            for name in {code or unit, unit or code}:
-                yield "quantity", int(lo != hi), blind.unit(name), lo, hi, blind.system(system)
-        case ("number", lo, hi):
-            yield "number", int(lo != hi), 0, lo, hi, 0
-        case ("date", lo, hi):
-            yield "date", int(hi - lo > DAY_MS), 0, lo, hi, 0
-        case ("string", text):
-            yield "string", 0, 0, blind.prefix(fold(text)), blind.text(text), 0
-        case ("reference", target):
-            yield "reference", 0, 0, blind.target(target), 0, 0
-        case ("uri", uri):
-            yield "uri", 0, 0, blind.code(uri), 0, 0
+def _is_long(other: Other) -> bool:
+    """Tell whether a value is a span that is not simple."""
+    if other.kind == "date":
+        return bool(other.b - other.a > DAY_MS)
+    return other.kind in ("quantity", "number") and bool(other.a != other.b)

@@ -22,7 +22,7 @@ from fhir_server.search.predicate import (
     TokenIs,
     UriIs,
 )
-from fhir_server.store.sqlite.elements import column
+from fhir_server.store.components import column
 from fhir_server.store.sqlite.fragment import TRUE, Conjunct, Cost, Sql, all_true, union_all
 from fhir_server.store.sqlite.kit import Field, Kit
 from fhir_server.store.sqlite.leaves import within
