@@ -1,0 +1,1 @@
+"""The store for those who outgrow one machine: MongoDB, a replica set or a sharded cluster."""
