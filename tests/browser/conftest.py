@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import logging
 import os
 import shutil
 import socket
@@ -61,17 +60,6 @@ def _free_port() -> int:
         found.bind(("127.0.0.1", 0))
         port: int = found.getsockname()[1]
         return port
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _logging_restored() -> Iterator[None]:
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    flags = logging.logThreads, logging.logProcesses, logging.logMultiprocessing
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    logging.logThreads, logging.logProcesses, logging.logMultiprocessing = flags
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,7 @@ from fhirclient.client import FHIRClient
 from typer.testing import CliRunner
 
 from fhir_server.cli import app
+from tests import engines
 from tests.http.process import Process
 
 PAGE = (Path(__file__).parents[2] / "docs" / "consent-in-use.md").read_text(encoding="utf-8")
@@ -43,6 +44,8 @@ def test_the_story_happens_as_it_is_told(tmp_path: Path, monkeypatch: pytest.Mon
     process = Process(tmp_path / "data", options=(), FHIR_CONSENT_POLICY="deny")
     assert process.run("init").returncode == 0
     process.start()
+    for name, value in engines.environment(process.folder).items():
+        monkeypatch.setenv(name, value)
     monkeypatch.setenv("FHIR_DATA", str(tmp_path / "data"))
     monkeypatch.setenv("FHIR_PORT", str(process.port))
     monkeypatch.setenv("FHIR_BASE_URL", process.base)

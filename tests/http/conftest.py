@@ -2,33 +2,21 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
+from tests import engines
 from tests.http.samples import patient
 from tests.http.server import Server, served
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _logging_restored() -> Iterator[None]:
-    """create_app() configures the process's logging; give it back."""
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    flags = logging.logThreads, logging.logProcesses, logging.logMultiprocessing
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    logging.logThreads, logging.logProcesses, logging.logMultiprocessing = flags
-
-
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def server(engine: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """Serve from an empty store."""
-    with served(tmp_path_factory.mktemp("data")) as running:
+    with engines.using(engine), served(tmp_path_factory.mktemp("data")) as running:
         yield running
 
 

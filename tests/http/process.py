@@ -12,6 +12,8 @@ from pathlib import Path
 
 import httpx
 
+from tests import engines
+
 _COMMAND = [sys.executable, "-c", "from fhir_server.cli import main; main()"]
 _PATIENCE = 30.0
 
@@ -36,7 +38,7 @@ class Process:
         self.base = f"http://127.0.0.1:{self.port}/fhir"
         self._workers = workers
         self._options = options
-        self._settings = settings
+        self._settings = {**engines.environment(folder), **settings}
         self._process: subprocess.Popen[bytes] | None = None
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[bytes]:

@@ -18,11 +18,10 @@ import httpx
 from lxml import etree
 
 from fhir_server.app import App, create_app
-from fhir_server.config import Settings
-from fhir_server.crypto.keys import KeyRing
 from fhir_server.resources.codec import decode, encode
 from fhir_server.resources.xml import decode_xml
 from fhir_server.validation import errors
+from tests import engines
 from tests.http.samples import PLANTED
 
 Tree = dict[str, Any]
@@ -43,12 +42,9 @@ class Server:
     """A running server; calls are synchronous, one after another unless sent :meth:`together`."""
 
     def __init__(self, folder: Path, **changes: Any) -> None:
-        KeyRing.create(folder / "keys", "standard")
-        folder.chmod(0o700)
         self.folder = folder
-        self._settings = Settings.model_validate(
-            {"data": folder, "insecure_no_auth": True, "base_url": "", "log_level": "error", **changes}
-        )
+        self.engine = engines.current()
+        self._settings = engines.settings(folder, **{"insecure_no_auth": True, **changes})
         self._runner = asyncio.Runner(loop_factory=asyncio.new_event_loop)
 
     def start(self) -> None:
@@ -91,6 +87,8 @@ class Server:
         return self._runner.run(one())
 
     async def _send(self, call: Call) -> httpx.Response:
+        # A fixture that did not ask for the engine would answer for one that it does not run on.
+        assert self.engine == engines.current()
         method, path, body, headers = call
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         content = body

@@ -93,7 +93,7 @@ class Guarded(Server):
     def beside(self) -> Guarded:
         """Return another server of the same folder, as a second worker is one; the caller starts it."""
         made = object.__new__(Guarded)
-        made.folder, made._settings = self.folder, self._settings
+        made.folder, made.engine, made._settings = self.folder, self.engine, self._settings
         made._runner = asyncio.Runner(loop_factory=asyncio.new_event_loop)
         return made
 

@@ -15,6 +15,7 @@ import pytest
 
 from fhir_server.access.agreements import Agreement, contract
 from fhir_server.consent.groups import Consents
+from tests import engines
 from tests.consent.filed import consent, deny_all
 from tests.http.server import Tree, bundle, entry, links, load, matches, refused
 from tests.leak.house import (
@@ -73,9 +74,9 @@ def shared_world() -> list[Tree]:
 
 
 @pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
+def house(engine: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
     """Serve both patients, the second of whom has denied everybody everything."""
-    with guarded(tmp_path_factory.mktemp("consented"), trees=shared_world()) as server:
+    with engines.using(engine), guarded(tmp_path_factory.mktemp("consented"), trees=shared_world()) as server:
         with server.as_(ROOT):
             for tree in deny_all("hidden", "Organization/here"):
                 server.create(tree)
@@ -83,9 +84,12 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
 
 
 @pytest.fixture(scope="module")
-def twin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
+def twin(engine: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
     """Serve the first patient alone, where nobody has consented to anything."""
-    with guarded(tmp_path_factory.mktemp("unspoken"), trees=shared_world(), hidden=False) as server:
+    with (
+        engines.using(engine),
+        guarded(tmp_path_factory.mktemp("unspoken"), trees=shared_world(), hidden=False) as server,
+    ):
         yield server
 
 
@@ -178,9 +182,9 @@ def test_a_conditional_create_against_a_hidden_record_creates_as_if_there_were_n
 
 
 @pytest.fixture
-def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
+def own(engine: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
     """Serve the same to one test that changes what patients say."""
-    with guarded(tmp_path_factory.mktemp("own"), trees=shared_world()) as server:
+    with engines.using(engine), guarded(tmp_path_factory.mktemp("own"), trees=shared_world()) as server:
         yield server
 
 

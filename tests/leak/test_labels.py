@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import pytest
 
+from tests import engines
 from tests.consent.filed import ACT, HERE, ICD, PSY, consent
 from tests.http.server import BASE, Tree, bundle, entry, load
 from tests.leak.house import ROOT, Guarded, guarded, person, token, value
@@ -31,9 +32,9 @@ DATED = {
 
 
 @pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
+def house(engine: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
     """Serve a patient who said nothing, and one who hides mental health from the own hospital."""
-    with guarded(tmp_path_factory.mktemp("labels")) as server:
+    with engines.using(engine), guarded(tmp_path_factory.mktemp("labels")) as server:
         with server.as_(ROOT):
             server.put("Patient/shy", person("shy", "Shy", "here"))
             server.create(consent(HERE, PSY, permit=False, patient="shy"))

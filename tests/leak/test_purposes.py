@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from fhir_server.consent.masks import masks_for
+from tests import engines
 from tests.consent.filed import deny_all
 from tests.http.server import bundle, entry, load, refused
 from tests.leak.house import ROOT, SECRET_NOTE, Guarded, guarded, person, token
@@ -19,9 +20,9 @@ LABEL = {
 
 
 @pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
+def house(engine: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
     """Serve two patients; the second denies everybody everything."""
-    with guarded(tmp_path_factory.mktemp("purposes"), trees=shared_world()) as server:
+    with engines.using(engine), guarded(tmp_path_factory.mktemp("purposes"), trees=shared_world()) as server:
         with server.as_(ROOT):
             for tree in deny_all("hidden", "Organization/here"):
                 server.create(tree)

@@ -2,36 +2,25 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
+from tests import engines
 from tests.smart.world import World
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _logging_restored() -> Iterator[None]:
-    """create_app() configures the process's logging; give it back."""
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    flags = logging.logThreads, logging.logProcesses, logging.logMultiprocessing
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    logging.logThreads, logging.logProcesses, logging.logMultiprocessing = flags
-
-
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+def world(engine: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """Serve with a public app, a patient, a proxy, a practitioner."""
-    made = World(tmp_path_factory.mktemp("data"))
-    made.start()
-    populate(made)
-    yield made
-    made.close()
+    with engines.using(engine):
+        made = World(tmp_path_factory.mktemp("data"))
+        made.start()
+        populate(made)
+        yield made
+        made.close()
 
 
 @pytest.fixture

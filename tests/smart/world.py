@@ -26,13 +26,13 @@ from fhir_server.access.actor import Actor
 from fhir_server.app import App, Service, create_app, open_service
 from fhir_server.clock import now_ms
 from fhir_server.config import Settings
-from fhir_server.crypto.keys import KeyRing
 from fhir_server.interactions.request import Request
 from fhir_server.smart import accounts
 from fhir_server.smart.fetch import Guarded
 from fhir_server.smart.house import House
 from fhir_server.smart.records import Client, Issuer, User
 from fhir_server.smart.users import Passwords
+from tests import engines
 from tests.smart.asking import APP, BASE, HOST, VERIFIER, asked
 
 T = TypeVar("T")
@@ -131,10 +131,8 @@ class World:
     """The server; calls are synchronous."""
 
     def __init__(self, folder: Path, **changes: Any) -> None:
-        KeyRing.create(folder / "keys", "standard")
-        folder.chmod(0o700)
-        given = {"data": folder, "base_url": BASE, "log_level": "error", "login_rate": 0}
-        self.settings = Settings.model_validate({**given, **changes})
+        self.engine = engines.current()
+        self.settings = engines.settings(folder, **{"base_url": BASE, "login_rate": 0, **changes})
         self.clock = Clock()
         self.internet = Internet()
         self.runner = asyncio.Runner(loop_factory=asyncio.new_event_loop)
@@ -169,6 +167,9 @@ class World:
         self.runner.close()
 
     def run(self, work: Coroutine[Any, Any, T] | Awaitable[T]) -> T:
+        # A fixture that did not ask for the engine would answer for one that it does not run on.
+        assert self.engine == engines.current()
+
         async def awaited() -> T:
             return await work
 

@@ -13,7 +13,7 @@ from fhir_server.validation import errors
 from mappings.engine.model import Context
 from mappings.engine.r4b import validate
 from mappings.engine.run import read
-from tests.http.conftest import _logging_restored as _logging_restored  # noqa: PLC0414 - a fixture of this file too
+from tests import engines
 from tests.http.server import Server, load, served
 from tests.mapping.engine.demo import enrolment, enrolment_message
 
@@ -21,8 +21,8 @@ CONTEXT = Context(source="h1", now="2026-03-01T00:00:00Z", media_type="applicati
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with served(Path(tmp_path_factory.mktemp("data"))) as running:
+def server(engine: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with engines.using(engine), served(Path(tmp_path_factory.mktemp("data"))) as running:
         yield running
 
 

@@ -12,6 +12,7 @@ from mappings.engine.batches import convert
 from mappings.engine.model import Context, Issue
 from mappings.engine.write import write
 from mappings.his.opening import open_folder
+from tests import engines
 from tests.http.server import Server, served
 from tests.mapping.his.world import SCHEMAS, extract, format_of, rows_of
 
@@ -34,14 +35,14 @@ def loaded(server: Server, name: str, folder: Path) -> list[Issue]:
 
 @pytest.fixture(scope="module", params=SCHEMAS)
 def hospital(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+    engine: str, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[str, Server, Path]]:
     """Serve the whole small hospital, loaded from files in GB18030."""
     name: str = request.param
     folder = tmp_path_factory.mktemp(name)
     for table in rows_of(name):
         (folder / f"{table}.csv").write_bytes(extract(name, table))
-    with served(tmp_path_factory.mktemp("data")) as server:
+    with engines.using(engine), served(tmp_path_factory.mktemp("data")) as server:
         assert loaded(server, name, folder) == []
         yield name, server, folder
 

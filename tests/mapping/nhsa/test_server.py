@@ -10,6 +10,7 @@ import pytest
 
 from mappings.engine.model import Context, Message
 from mappings.engine.run import read
+from tests import engines
 from tests.http.server import Server, load, served
 from tests.mapping.nhsa.messages import FORMAT
 
@@ -21,8 +22,8 @@ pytestmark = pytest.mark.xdist_group("nhsa-server")  # one server for the file, 
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with served(tmp_path_factory.mktemp("data")) as running:
+def server(engine: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with engines.using(engine), served(tmp_path_factory.mktemp("data")) as running:
         yield running
 
 
