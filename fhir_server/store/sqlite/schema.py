@@ -29,7 +29,9 @@ NO_DATE = -(2**62)
 PAGE_BYTES = 4096
 _CACHE_KIB = 64 * 1024
 _READER_CACHE_KIB = 8 * 1024
-_MAP_BYTES = 1 << 30
+# As much as SQLite was built to map, two gigabytes: what lies beyond is read anew again and again, for the
+# readers' own caches are small.
+_MAP_BYTES = 1 << 40
 _CHECKPOINT_PAGES = 8000
 _STATEMENTS = 512
 
@@ -216,6 +218,15 @@ def _add_class_used(connection: sqlite3.Connection) -> None:
     connection.execute("CREATE INDEX class_used ON patient_class(number, until)")
 
 
+def _renew_subjects(connection: sqlite3.Connection) -> None:
+    """Mark what had no patients before that its own elements name: ``reindex`` finds out which."""
+    types = ("Contract", "GuidanceResponse", "Linkage", "MessageHeader", "PaymentNotice", "Provenance")
+    for name in (*types, "Task", "VerificationResult"):
+        for (number,) in connection.execute("SELECT t FROM type WHERE name=?", (name,)).fetchall():
+            statement = "UPDATE head SET pat=NULL WHERE sk>=? AND sk<? AND state=?"
+            connection.execute(statement, (*type_range(number), LIVE))
+
+
 MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     _create,
     _add_jobs,
@@ -229,6 +240,7 @@ MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     _halve_systems,
     _drop_moments,
     _add_class_used,
+    _renew_subjects,
 )
 """Step n leads from schema version n to n + 1. Steps are never edited once released; new ones follow."""
 
