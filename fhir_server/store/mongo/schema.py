@@ -10,6 +10,7 @@ l      1: it lives, 0: it is deleted
 n      number of its creation: the order of creation, and what decides between equal sort keys
 v      version;  w: number of this version, which grows with time;  u: when it was written (ms);  m: method
 b      sealed payload; or g: id of the file in ``payload`` that holds it, when it is too large
+a      the first three bytes of the payload as a number: which dictionary and which data key seal it
 pat    digests of the patients that it is about
 d, D   least and greatest beginning (ms) of its type's clinical date; y, Y: of ``_lastUpdated``; null: none
 k      keys of what is found by equality (:mod:`fhir_server.store.mongo.keys`), in order, each once
@@ -21,9 +22,10 @@ q      [{p, u, s, a, b}] quantities: parameter, unit, system, least, greatest; a
 e      elements of composites (:mod:`fhir_server.store.mongo.elements`)
 =====  =================================================================================================
 
-``history`` holds the versions that were superseded: _id is w, and h, c, t, n, v, u, m, b or g as above, and
-``until``, the u of the version after it. ``identity`` says in which compartment a resource lies: one place
-in a sharded cluster where an id exists only once. ``guard`` is what conditional commits meet at.
+``history`` holds the versions that were superseded: _id is w, and h, c, t, n, v, u, m, a, b or g as above,
+and ``until``, the u of the version after it. ``identity`` says in which compartment a resource lies: one
+place in a sharded cluster where an id exists only once. ``guard`` is what conditional commits meet at.
+``stamp``: see :mod:`fhir_server.store.mongo.stamps`.
 """
 
 from __future__ import annotations
@@ -50,6 +52,9 @@ DICTIONARY: Final = "dictionary"
 PAYLOAD: Final = "payload"
 """The GridFS bucket: collections ``payload.files`` and ``payload.chunks``."""
 
+PARAMETERS: Final = "parameters"
+"""The _id in ``meta`` of the custom search parameters: their text and their generation."""
+
 THE_STORE: Final = "store"
 """The _id in ``meta`` of what holds for the whole store: schema, suite, proofs of keys."""
 
@@ -57,10 +62,10 @@ MOST_INLINE: Final = 12 * 1024 * 1024
 """Bytes of a sealed payload that stand in the document itself; a larger one is a file of the bucket."""
 
 
-def _index(name: str, *keys: str, unique: bool = False) -> IndexModel:
+def _index(name: str, *keys: str, **options: Any) -> IndexModel:
     """Describe an index; a key that begins with ``-`` descends."""
     fields = [(key.lstrip("-"), DESCENDING if key.startswith("-") else ASCENDING) for key in keys]
-    return IndexModel(fields, name=name, unique=unique) if unique else IndexModel(fields, name=name)
+    return IndexModel(fields, name=name, **options)
 
 
 INDEXES: Final[dict[str, tuple[IndexModel, ...]]] = {
@@ -75,7 +80,7 @@ INDEXES: Final[dict[str, tuple[IndexModel, ...]]] = {
         _index("spans", "i.p", "i.a", "i.b"),
         _index("quantities", "q.p", "q.u", "q.a", "q.b"),
         _index("elements", "e.k", "e.a"),
-        _index("versions", "w"),
+        _index("versions", "t", "w"),
         _index("compartment", "c", "_id"),
     ),
     HISTORY: (
@@ -88,13 +93,16 @@ INDEXES: Final[dict[str, tuple[IndexModel, ...]]] = {
     META: (),
     STAMP: (),
     CLASS: (_index("rule", "digest", unique=True),),
-    STANDING: (),
+    STANDING: (_index("numbers", "numbers"),),
     STATE: (
         _index("tags", "tags"),
         _index("kind", "kind", "expires"),
         _index("expires", "expires"),
     ),
-    JOB: (_index("state", "state", "created"),),
+    JOB: (
+        _index("state", "state", "created"),
+        _index("one_of_a_kind", "kind", unique=True, partialFilterExpression={"is_open": True}),
+    ),
     DICTIONARY: (),
     f"{PAYLOAD}.files": (),
     f"{PAYLOAD}.chunks": (_index("files_id_1_n_1", "files_id", "n", unique=True),),
