@@ -7,52 +7,29 @@ from collections.abc import Iterable
 from typing import Final
 
 from fhir_server.crypto.blind import BlindIndex
-from fhir_server.crypto.envelope import HEADER, Damaged, Envelope
-from fhir_server.crypto.keys import KeyFault, KeyRing
+from fhir_server.crypto.envelope import HEADER, Envelope
+from fhir_server.crypto.keys import KeyRing
+from fhir_server.store import proofs
 from fhir_server.store.sqlite import classes, dictionaries, state_seals
 from fhir_server.store.sqlite.names import Names
 from fhir_server.store.sqlite.records import Opener
 
-_PROOF: Final = "seal:"
-_WORD: Final = b"fhir-server"
 _CHUNK: Final = 200
 
 
 def prepare(connection: sqlite3.Connection, ring: KeyRing, blind: BlindIndex) -> None:
     """Note in a new store which suite and which index key it is made with."""
-    connection.execute("INSERT INTO meta VALUES('suite', ?)", (ring.suite.name,))
-    connection.execute("INSERT INTO meta VALUES('index', ?)", (_index_proof(blind),))
+    connection.executemany("INSERT INTO meta VALUES(?, ?)", proofs.founded(ring, blind).items())
 
 
 def mark(connection: sqlite3.Connection, envelope: Envelope) -> None:
     """Leave a proof of the active data key, so that its absence is noticed when the store is next opened."""
-    proof = (f"{_PROOF}{envelope.active}", envelope.seal_plainly("meta", 0, 0, _WORD))
-    connection.execute("INSERT OR IGNORE INTO meta VALUES(?, ?)", proof)
+    connection.execute("INSERT OR IGNORE INTO meta VALUES(?, ?)", proofs.proof(envelope))
 
 
 def verify(connection: sqlite3.Connection, ring: KeyRing, blind: BlindIndex, envelope: Envelope) -> None:
     """Compare the key ring with the proofs; raises :class:`KeyFault` with what to do."""
-    meta = dict(connection.execute("SELECT key, value FROM meta"))
-    if meta.get("suite") != ring.suite.name:
-        raise KeyFault(
-            f"The store was made with the {meta.get('suite')} suite, the key ring is for {ring.suite.name}:"
-            " point to the store's own key ring."
-        )
-    if meta.get("index") != _index_proof(blind):
-        raise KeyFault("The key ring is not the one that the store was made with; point to its own key ring.")
-    for key, proof in meta.items():
-        if key.startswith(_PROOF):
-            try:
-                envelope.open("meta", 0, 0, proof)
-            except Damaged:
-                raise KeyFault(
-                    f"Data key {key.removeprefix(_PROOF)} in the key ring is not the one that the store was"
-                    " sealed with; restore the ring from its backup."
-                ) from None
-
-
-def _index_proof(blind: BlindIndex) -> int:
-    return blind.text(_WORD.decode())
+    proofs.verify(dict(connection.execute("SELECT key, value FROM meta")), ring, blind, envelope)
 
 
 def count_old(connection: sqlite3.Connection, header: bytes) -> int:
@@ -105,7 +82,7 @@ def newest(connection: sqlite3.Connection) -> int:
 
 def forget_all_but(connection: sqlite3.Connection, numbers: Iterable[int]) -> None:
     """Remove the proofs of the keys that are about to be retired."""
-    kept = [f"{_PROOF}{number}" for number in numbers]
+    kept = [f"{proofs.PROOF}{number}" for number in numbers]
     for (key,) in connection.execute("SELECT key FROM meta").fetchall():
-        if key.startswith(_PROOF) and key not in kept:
+        if key.startswith(proofs.PROOF) and key not in kept:
             connection.execute("DELETE FROM meta WHERE key=?", (key,))
