@@ -14,7 +14,7 @@ from fhir_server.store.bodies import DELETE, METHODS, id_of
 from fhir_server.store.mongo.client import Document
 from fhir_server.store.mongo.files import Files
 
-WHOLE: Final[dict[str, Any]] = {"h": 1, "t": 1, "n": 1, "v": 1, "u": 1, "w": 1, "m": 1, "b": 1, "g": 1}
+PROJECTION: Final[dict[str, Any]] = {"h": 1, "t": 1, "n": 1, "v": 1, "u": 1, "w": 1, "m": 1, "b": 1, "g": 1}
 """The projection of what is needed to open a version, its numbers besides."""
 
 
@@ -25,22 +25,25 @@ class Opener:
         self._envelope = envelope
         self._files = files
 
-    def body(self, type_: str, digest: int, version: int, payload: bytes) -> bytes:
+    def open(self, type_: str, digest: int, version: int, payload: bytes) -> bytes:
         """Return the sealed bytes; damage becomes a fault that names no resource."""
         try:
             return self._envelope.open(type_, digest, version, payload)
         except Damaged:
             raise damaged() from None
 
-    def stored(self, document: Document) -> Stored:
-        """Open a document whose payload stands in it: see :meth:`filled`."""
-        type_, version, method = document["t"], document["v"], document["m"]
+    def body(self, document: Document) -> bytes:
+        """Open a document whose payload stands in it (:meth:`fetched`); of a deletion: whose it is."""
         digest = document["h"] if "h" in document else document["_id"]
-        body = self.body(type_, digest, version, document["b"])
-        content = b"" if method == DELETE else body
-        return Stored(type_, id_of(type_, body), version, document["u"], METHODS[method], content)
+        return self.open(document["t"], digest, document["v"], document["b"])
 
-    async def filled(
+    def stored(self, document: Document) -> Stored:
+        """Open a document whose payload stands in it (:meth:`fetched`)."""
+        type_, method, body = document["t"], document["m"], self.body(document)
+        content = b"" if method == DELETE else body
+        return Stored(type_, id_of(type_, body), document["v"], document["u"], METHODS[method], content)
+
+    async def fetched(
         self, documents: Iterable[Document], session: AsyncClientSession | None = None
     ) -> list[Document]:
         """Return documents with their payloads in them: those that lie in files are fetched."""
@@ -53,7 +56,7 @@ class Opener:
         self, documents: Iterable[Document], session: AsyncClientSession | None = None
     ) -> list[Stored]:
         """Open documents, wherever their payloads lie, in their order."""
-        return [self.stored(document) for document in await self.filled(documents, session)]
+        return [self.stored(document) for document in await self.fetched(documents, session)]
 
     async def _fetch(self, document: Document, session: AsyncClientSession | None) -> bytes:
         payload = await self._files.read(document["g"], session) if "g" in document else None
