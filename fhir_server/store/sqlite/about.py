@@ -15,7 +15,7 @@ from fhir_server.crypto.blind import BlindIndex
 from fhir_server.faults import Fault, Kind
 from fhir_server.search.predicate import About, All, Predicate, all_of
 from fhir_server.search.values import Values
-from fhir_server.store.sqlite.classes import digest_of
+from fhir_server.store.sealed import patient_digest
 from fhir_server.store.sqlite.fragment import FALSE, Conjunct, Cost, Exists, Sql, all_true, any_true, bare
 
 NOBODY: Final = 0
@@ -29,7 +29,7 @@ def patient_of(values: Values | None, blind: BlindIndex) -> int:
     """Return ``head.pat`` of a resource with these values; None: it is deleted."""
     if values is None or not values.patients:
         return NOBODY
-    return digest_of(blind, values.patients[0]) if len(values.patients) == 1 else SEVERAL
+    return patient_digest(blind, values.patients[0]) if len(values.patients) == 1 else SEVERAL
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,23 +8,28 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Sequence
-from itertools import pairwise
 from typing import Final
 
-import msgspec
-
 from fhir_server.crypto.blind import BlindIndex
-from fhir_server.crypto.envelope import HEADER, Damaged, Envelope
+from fhir_server.crypto.envelope import HEADER, Envelope
 from fhir_server.crypto.keys import KeyFault
-from fhir_server.faults import Fault, Kind
-from fhir_server.store.api import Reclass, Slice, Stale
+from fhir_server.faults import Fault
+from fhir_server.store.api import Reclass, Stale
 from fhir_server.store.policies import Span, Standing
+from fhir_server.store.sealed import (
+    Stands,
+    check_reclasses,
+    known_rule,
+    open_rule,
+    open_standing,
+    patient_digest,
+    same_patient,
+    seal_rule,
+    seal_standing,
+)
 from fhir_server.store.sqlite.functions import judge_of
 from fhir_server.store.sqlite.reader import Readers, Session
 
-# No resource type holds a colon, so no resource's payload opens as one of these.
-_RULE: Final = "policy:rule"
-_STANDING: Final = "policy:standing"
 _CHUNK: Final = 200
 # By the index class_used: one step for each class, however many patients are in it.
 _USED: Final = (
@@ -34,26 +39,10 @@ _USED: Final = (
 _NOW: Final = "since<=(SELECT moment()) AND until>(SELECT moment())"
 
 
-class _Sealed(msgspec.Struct, array_like=True, frozen=True):
-    """What is sealed of a standing: whose it is too, so that a digest that two ids share is noticed."""
-
-    patient: str
-    note: bytes
-
-
-_ENCODE = msgspec.msgpack.Encoder().encode
-_DECODE = msgspec.msgpack.Decoder(_Sealed).decode
-
-
-def digest_of(blind: BlindIndex, patient: str) -> int:
-    """Return the digest that references to a patient (logical id) have."""
-    return blind.target(f"Patient/{patient}")
-
-
 def class_of(connection: sqlite3.Connection, blind: BlindIndex, patient: str) -> int:
     """Return the class that a patient is in at the moment of the connection's question; 0 for none."""
     statement = f"SELECT number FROM patient_class WHERE k=? AND {_NOW}"
-    found = connection.execute(statement, (digest_of(blind, patient),)).fetchone()
+    found = connection.execute(statement, (patient_digest(blind, patient),)).fetchone()
     return 0 if found is None else int(found[0])
 
 
@@ -90,7 +79,7 @@ class SqlitePolicies:
         def work(session: Session) -> list[tuple[int, bytes]]:
             statement = "SELECT number, payload FROM policy_class WHERE number>? ORDER BY number"
             rows = session.connection.execute(statement, (after,)).fetchall()
-            return [(number, _rule(self._envelope, number, payload)) for number, payload in rows]
+            return [(number, open_rule(self._envelope, number, payload)) for number, payload in rows]
 
         return await self._readers.run(work)
 
@@ -104,11 +93,11 @@ class SqlitePolicies:
         return await self._readers.run(work)
 
     def _standing(self, connection: sqlite3.Connection, patient: str) -> Standing:
-        k = digest_of(self._blind, patient)
+        k = patient_digest(self._blind, patient)
         row = connection.execute("SELECT ver, payload FROM standing WHERE k=?", (k,)).fetchone()
         if row is None:
             return Standing(patient)
-        content = _content(self._envelope, k, *row)
+        content = open_standing(self._envelope, k, *row)
         if content.patient != patient:
             return Standing(patient)
         spans = connection.execute(
@@ -127,28 +116,22 @@ class Classing:
 
     def check(self, reclasses: Sequence[Reclass]) -> None:
         """Raise Stale when a patient was reclassed since; ValueError for slices that are none."""
-        patients = {each.patient for each in reclasses}
-        if len(patients) < len(reclasses):
-            raise ValueError("one commit reclasses the same patient twice")
+        check_reclasses(reclasses)
         for each in reclasses:
-            _check_slices(each.slices)
-            k = digest_of(self._blind, each.patient)
+            k = patient_digest(self._blind, each.patient)
             row = self._connection.execute("SELECT ver, payload FROM standing WHERE k=?", (k,)).fetchone()
             if (0 if row is None else row[0]) != each.seen:
                 raise Stale
-            if row is not None and _content(self._envelope, k, *row).patient != each.patient:
-                raise Fault(
-                    Kind.CONFLICT, "This id cannot be used in this store; choose another one.", "Resource.id"
-                )
+            if row is not None:
+                same_patient(open_standing(self._envelope, k, *row), each.patient)
             for part in each.slices:
                 self._known(part.rule)
 
     def write(self, reclasses: Iterable[Reclass]) -> None:
         """Write what :meth:`check` has passed."""
         for each in reclasses:
-            k, version = digest_of(self._blind, each.patient), each.seen + 1
-            content = _ENCODE(_Sealed(each.patient, each.note))
-            payload = self._envelope.seal(_STANDING, k, version, content)
+            k, version = patient_digest(self._blind, each.patient), each.seen + 1
+            payload = seal_standing(self._envelope, k, version, Stands(each.patient, each.note))
             self._connection.execute("INSERT OR REPLACE INTO standing VALUES(?, ?, ?)", (k, version, payload))
             self._connection.execute("DELETE FROM patient_class WHERE k=?", (k,))
             rows = [(k, part.start, part.end, self._number(part.rule)) for part in each.slices]
@@ -160,9 +143,7 @@ class Classing:
         found = self._connection.execute(statement, (self._blind.rule(rule),)).fetchone()
         if found is None:
             return None
-        if _rule(self._envelope, *found) != rule:
-            raise Fault(Kind.EXCEPTION, "This consent cannot be kept in this store; word it otherwise.")
-        return int(found[0])
+        return known_rule(self._envelope, found[0], found[1], rule)
 
     def _number(self, rule: bytes) -> int:
         """Return the number of a rule, giving it one when it is new."""
@@ -171,34 +152,9 @@ class Classing:
             return known
         greatest = self._connection.execute("SELECT coalesce(max(number), 0) FROM policy_class").fetchone()[0]
         number = int(greatest) + 1
-        row = (number, self._blind.rule(rule), self._envelope.seal(_RULE, number, 0, rule))
+        row = (number, self._blind.rule(rule), seal_rule(self._envelope, number, rule))
         self._connection.execute("INSERT INTO policy_class VALUES(?, ?, ?)", row)
         return number
-
-
-def _check_slices(slices: Sequence[Slice]) -> None:
-    if any(each.start >= each.end for each in slices):
-        raise ValueError("a slice ends before it begins")
-    if any(one.end > other.start for one, other in pairwise(slices)):
-        raise ValueError("slices overlap or are not in order")
-
-
-def _rule(envelope: Envelope, number: int, payload: bytes) -> bytes:
-    try:
-        return envelope.open(_RULE, number, 0, payload)
-    except Damaged:
-        raise _damaged() from None
-
-
-def _content(envelope: Envelope, k: int, version: int, payload: bytes) -> _Sealed:
-    try:
-        return _DECODE(envelope.open(_STANDING, k, version, payload))
-    except (Damaged, msgspec.DecodeError):
-        raise _damaged() from None
-
-
-def _damaged() -> Fault:
-    return Fault(Kind.EXCEPTION, "A patient's consents cannot be read. The store's owner must run check.")
 
 
 def reseal(connection: sqlite3.Connection, envelope: Envelope) -> int:
@@ -207,12 +163,11 @@ def reseal(connection: sqlite3.Connection, envelope: Envelope) -> int:
     args = (HEADER.size, envelope.header, _CHUNK)
     rules = connection.execute(f"SELECT number, payload FROM policy_class {old}", args).fetchall()
     for number, payload in rules:
-        fresh = envelope.seal(_RULE, number, 0, _rule(envelope, number, payload))
+        fresh = seal_rule(envelope, number, open_rule(envelope, number, payload))
         connection.execute("UPDATE policy_class SET payload=? WHERE number=?", (fresh, number))
     standings = connection.execute(f"SELECT k, ver, payload FROM standing {old}", args).fetchall()
     for k, version, payload in standings:
-        content = _ENCODE(_content(envelope, k, version, payload))
-        fresh = envelope.seal(_STANDING, k, version, content)
+        fresh = seal_standing(envelope, k, version, open_standing(envelope, k, version, payload))
         connection.execute("UPDATE standing SET payload=? WHERE k=?", (fresh, k))
     return len(rules) + len(standings)
 
@@ -232,12 +187,12 @@ def damage(connection: sqlite3.Connection, envelope: Envelope, blind: BlindIndex
     closed = strange = 0
     for number, digest, payload in connection.execute("SELECT number, digest, payload FROM policy_class"):
         try:
-            strange += blind.rule(_rule(envelope, number, payload)) != digest
+            strange += blind.rule(open_rule(envelope, number, payload)) != digest
         except (Fault, KeyFault):
             closed += 1
     for k, version, payload in connection.execute("SELECT k, ver, payload FROM standing"):
         try:
-            strange += digest_of(blind, _content(envelope, k, version, payload).patient) != k
+            strange += patient_digest(blind, open_standing(envelope, k, version, payload).patient) != k
         except (Fault, KeyFault):
             closed += 1
     questions = {

@@ -7,18 +7,15 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from typing import Final
 
 from fhir_server.crypto.envelope import HEADER, Damaged, Envelope
-
-BOUND: Final = "dictionary"
-"""What dictionaries are sealed as: no resource type begins with a small letter."""
+from fhir_server.store.sealed import DICTIONARY
 
 
 def read(connection: sqlite3.Connection, envelope: Envelope, number: int) -> bytes | None:
     """Return a dictionary of the store; None when it has none of that number. Raises Damaged."""
     found = connection.execute("SELECT payload FROM dictionary WHERE number=?", (number,)).fetchone()
-    return None if found is None else envelope.open(BOUND, number, 0, found[0])
+    return None if found is None else envelope.open(DICTIONARY, number, 0, found[0])
 
 
 def adopt_all(connection: sqlite3.Connection, envelope: Envelope) -> None:
@@ -35,7 +32,7 @@ def reseal(connection: sqlite3.Connection, envelope: Envelope) -> int:
     rows = connection.execute("SELECT number, payload FROM dictionary").fetchall()
     old = [(number, payload) for number, payload in rows if not envelope.is_current(payload)]
     for number, payload in old:
-        fresh = envelope.seal_plainly(BOUND, number, 0, envelope.open(BOUND, number, 0, payload))
+        fresh = envelope.seal_plainly(DICTIONARY, number, 0, envelope.open(DICTIONARY, number, 0, payload))
         connection.execute("UPDATE dictionary SET payload=? WHERE number=?", (fresh, number))
     return len(old)
 

@@ -19,6 +19,7 @@ from fhir_server.crypto.envelope import FIRST_LEARNED
 from fhir_server.crypto.learn import learn
 from fhir_server.faults import Fault
 from fhir_server.store.bodies import DELETE, id_of
+from fhir_server.store.sealed import DICTIONARY
 from fhir_server.store.sqlite import dictionaries
 from fhir_server.store.sqlite.batch import Tools
 from fhir_server.store.sqlite.names import Names
@@ -128,5 +129,5 @@ class Learner:
                 "SELECT coalesce(max(number) + 1, ?) FROM dictionary", (FIRST_LEARNED,)
             )
             number = found.fetchone()[0]
-            payload = self._tools.envelope.seal_plainly(dictionaries.BOUND, number, 0, content)
+            payload = self._tools.envelope.seal_plainly(DICTIONARY, number, 0, content)
             connection.execute("INSERT INTO dictionary VALUES(?, ?)", (number, payload))

@@ -17,7 +17,7 @@ from fhir_server.crypto.blind import BlindIndex
 from fhir_server.search.fold import fold
 from fhir_server.search.values import Values
 from fhir_server.store.cells import cells_of
-from fhir_server.store.sqlite.classes import digest_of
+from fhir_server.store.sealed import patient_digest
 from fhir_server.store.sqlite.elements import element_rows
 from fhir_server.store.sqlite.names import Text
 from fhir_server.store.sqlite.schema import DAY_MS, NO_DATE
@@ -131,7 +131,7 @@ def rows_of(
     if timed and values.clinical is None:
         rows.undated.add(())
     if len(values.patients) > 1:
-        rows.subject = {(digest_of(blind, patient),) for patient in values.patients}
+        rows.subject = {(patient_digest(blind, patient),) for patient in values.patients}
     for param, to in values.references:
         number, digest = numbers[param], target(to)
         rows.ref.add((number, digest, when))

@@ -13,10 +13,11 @@ from typing import Final
 from fhir_server.crypto.blind import BlindIndex
 from fhir_server.crypto.envelope import Damaged, Envelope
 from fhir_server.faults import Fault, Kind
+from fhir_server.store import sealed
 from fhir_server.store.api import Stale
 from fhir_server.store.sqlite.reader import Readers
 from fhir_server.store.sqlite.stamps import Changes
-from fhir_server.store.sqlite.state_seals import COLUMNS, Row, Sealed, opened, sealed
+from fhir_server.store.sqlite.state_seals import COLUMNS, Row, opened
 from fhir_server.store.sqlite.writer import Writer
 from fhir_server.store.state import Put, Record, Remove, StateChange
 
@@ -129,8 +130,8 @@ class SqliteState:
             connection.execute("DELETE FROM state WHERE h=?", (digest,))
 
     def _put(self, connection: sqlite3.Connection, change: Put, digest: int, version: int) -> None:
-        content = Sealed(change.key, change.tags, change.body)
-        payload = sealed(self._envelope, change.kind, digest, version, content)
+        content = sealed.Record(change.key, change.tags, change.body)
+        payload = sealed.seal_record(self._envelope, change.kind, digest, version, content)
         expires = _NEVER if change.expires is None else change.expires
         connection.execute(
             "INSERT OR REPLACE INTO state(h, kind, ver, expires, payload) VALUES(?, ?, ?, ?, ?)",
@@ -141,19 +142,17 @@ class SqliteState:
         connection.executemany("INSERT INTO state_tag(tag, h) VALUES(?, ?)", sorted(tags))
 
     def _digest(self, kind: str, key: str) -> int:
-        return self._blind.text(f"state\0{kind}\0{key}")
+        return sealed.record_digest(self._blind, kind, key)
 
     def _tag(self, kind: str, tag: str) -> int:
-        return self._blind.text(f"state tag\0{kind}\0{tag}")
+        return sealed.tag_digest(self._blind, kind, tag)
 
     def _open(self, row: Row) -> Record:
         _, kind, version, expires, _ = row
         try:
             content = opened(self._envelope, row)
         except Damaged:
-            raise Fault(
-                Kind.EXCEPTION, "A stored record cannot be opened. The store's owner must run check."
-            ) from None
+            raise sealed.unreadable_record() from None
         return Record(
             kind, content.key, version, content.body, None if expires == _NEVER else expires, content.tags
         )

@@ -5,10 +5,9 @@ from __future__ import annotations
 import sqlite3
 from typing import Final
 
-import msgspec
-
 from fhir_server.crypto.envelope import HEADER, Damaged, Envelope
 from fhir_server.crypto.keys import KeyFault
+from fhir_server.store.sealed import Record, open_record, seal_record
 
 COLUMNS: Final = "s.h, s.kind, s.ver, s.expires, s.payload"
 _CHUNK: Final = 200
@@ -17,30 +16,10 @@ Row = tuple[int, str, int, int, bytes]
 """Digest of kind and key, kind, version, expiry in ms, payload."""
 
 
-class Sealed(msgspec.Struct, array_like=True, frozen=True):
-    """What is sealed: the key and tags too, so that a digest that two texts share is noticed."""
-
-    key: str
-    tags: tuple[str, ...]
-    body: bytes
-
-
-_ENCODE = msgspec.msgpack.Encoder().encode
-_DECODE = msgspec.msgpack.Decoder(Sealed).decode
-
-
-def sealed(envelope: Envelope, kind: str, digest: int, version: int, content: Sealed) -> bytes:
-    """Return the payload of a record, bound to its kind, digest and version."""
-    return envelope.seal(_bound(kind), digest, version, _ENCODE(content))
-
-
-def opened(envelope: Envelope, row: Row) -> Sealed:
+def opened(envelope: Envelope, row: Row) -> Record:
     """Open a row; raises Damaged when it is not what was sealed, KeyFault without its key."""
     digest, kind, version, _, payload = row
-    try:
-        return _DECODE(envelope.open(_bound(kind), digest, version, payload))
-    except msgspec.DecodeError as error:
-        raise Damaged from error
+    return open_record(envelope, kind, digest, version, payload)
 
 
 def reseal(connection: sqlite3.Connection, envelope: Envelope) -> int:
@@ -51,7 +30,7 @@ def reseal(connection: sqlite3.Connection, envelope: Envelope) -> int:
     ).fetchall()
     for row in rows:
         digest, kind, version, _, _ = row
-        payload = sealed(envelope, kind, digest, version, opened(envelope, row))
+        payload = seal_record(envelope, kind, digest, version, opened(envelope, row))
         connection.execute("UPDATE state SET payload=? WHERE h=?", (payload, digest))
     return len(rows)
 
@@ -75,7 +54,3 @@ def damage(connection: sqlite3.Connection, envelope: Envelope) -> list[str]:
     ).fetchone()[0]
     findings = [f"{closed} records of accounts and clients cannot be opened."] if closed else []
     return [*findings, *([f"{stray} tags belong to no record."] if stray else [])]
-
-
-def _bound(kind: str) -> str:
-    return f"state:{kind}"  # no resource type holds a colon, so no resource's payload opens as a record
