@@ -46,9 +46,10 @@ bench: $(VENV)/.dev ## Measure speed against a peer; writes bench-results.json
 bench-large: $(VENV)/.dev ## The same on a large store
 	@$(BIN)/python -m tests.bench.run --large
 
-lock: $(VENV)/.dev ## Resolve the dependencies of pyproject.toml anew into the two lock files
+lock: $(VENV)/.dev ## Resolve the dependencies of pyproject.toml anew into the lock files
 	@$(BIN)/uv pip compile pyproject.toml $(LOCK) -o requirements.lock
 	@$(BIN)/uv pip compile pyproject.toml --group dev $(LOCK) -o requirements-dev.lock
+	@$(BIN)/uv pip compile --group build $(LOCK) -c requirements-dev.lock -o docker/build.lock
 
 # No header, index or annotation lines: the lock files say what is installed, not where it came from.
 LOCK := --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url
