@@ -48,6 +48,7 @@ from fhir_server.store.sqlite.jobs import SqliteJobs
 from fhir_server.store.sqlite.learned import SCHEDULE, Learner
 from fhir_server.store.sqlite.names import Names, Unallotted
 from fhir_server.store.sqlite.opening import FILE, make_ready
+from fhir_server.store.sqlite.origin import SqliteOrigin
 from fhir_server.store.sqlite.parameters import SqliteParameters
 from fhir_server.store.sqlite.past import Matcher, Past
 from fhir_server.store.sqlite.reader import UNLIMITED, Readers, Session
@@ -93,6 +94,7 @@ class SqliteStore:
     ) -> None:
         self._path = folder / FILE
         self._ring = ring
+        self._lock_seconds = options.lock_seconds
         self._tools = tools
         self._names = names
         self._closed = False
@@ -351,6 +353,11 @@ class SqliteStore:
         except Fault:
             return False
         return self._writer.alive
+
+    def origin(self) -> SqliteOrigin:
+        """Return what tells everything that this store keeps, for another one to take over."""
+        turns = partial(Turns, self._path.parent, seconds=self._lock_seconds)
+        return SqliteOrigin(self._readers, self._tools, self.policies, self.state, self.parameters, turns)
 
     async def reseal(self, progress: Progress | None = None) -> int:
         """Seal every payload that is not under the active key anew, while the store serves; return how many.
