@@ -16,7 +16,8 @@ def check(data: DataOption = None, keys: KeysOption = None) -> None:
     settings = read_settings(data=data, keys=keys)
     ring = parts.key_ring(settings)
     with err.status("Opening every record"):
-        findings = [*ring.findings(), *permissions(settings.data), *asyncio.run(_damage(settings))]
+        own = [] if settings.store else permissions(settings.data)
+        findings = [*ring.findings(), *own, *asyncio.run(_damage(settings))]
     for finding in findings:
         out.print(f"- {finding}", markup=False, soft_wrap=True)
     out.print(

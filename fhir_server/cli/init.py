@@ -16,17 +16,43 @@ SuiteOption = Annotated[
     typer.Option("--suite", help="Ciphers: standard (AES-256-GCM, BLAKE2b) or guomi (SM4-GCM, SM3)."),
 ]
 
+_KEEP = "Keep a copy of the key folder in a safe place: without it nothing can be read."
+
 
 def init(data: DataOption = None, keys: KeysOption = None, suite: SuiteOption = None) -> None:
-    """Make keys and an empty store; refuses to overwrite either."""
+    """Make keys and an empty store; refuses to overwrite either. In MongoDB a store of these keys is kept."""
     settings = read_settings(data=data, keys=keys, suite=suite)
+    if settings.store:
+        _prepare_database(settings)
+        return
     _refuse_to_overwrite(settings)
     settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
     settings.data.chmod(0o700)
     parts.new_key_ring(settings)
     asyncio.run(_make_store(settings))
     out.print(f"Made a store in {settings.data} and keys in {settings.key_folder} ({settings.suite} suite).")
-    out.print("Keep a copy of the key folder in a safe place: without it nothing can be read.")
+    out.print(_KEEP)
+
+
+def _prepare_database(settings: Settings) -> None:
+    """Prepare the database for the keys that are there, or for new ones when there are none.
+
+    A database that has a store of other keys is refused by whoever opens it; new keys go with the refusal.
+    """
+    is_new = not parts.has_key_ring(settings)
+    if is_new:
+        parts.new_key_ring(settings)
+    try:
+        asyncio.run(_make_store(settings))
+    except Fault:
+        if is_new:
+            parts.remove_key_ring(settings)
+        raise
+    if is_new:
+        out.print(f"Prepared the database, made keys in {settings.key_folder} ({settings.suite} suite).")
+        out.print(_KEEP)
+    else:
+        out.print("The database is prepared for the keys that are there; nothing that it held was changed.")
 
 
 def _refuse_to_overwrite(settings: Settings) -> None:

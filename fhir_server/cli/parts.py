@@ -64,6 +64,20 @@ def new_key_ring(settings: Settings) -> KeyRing:
     return KeyRing.create(settings.key_folder, settings.suite)
 
 
+def has_key_ring(settings: Settings) -> bool:
+    """Tell whether the key folder holds a key ring."""
+    from fhir_server.crypto.keys import RING  # noqa: PLC0415 - late: see the first line of this file
+
+    return (settings.key_folder / RING).exists()
+
+
+def remove_key_ring(settings: Settings) -> None:
+    """Remove a key ring that was just made and seals nothing."""
+    from fhir_server.crypto.keys import RING  # noqa: PLC0415 - late: see the first line of this file
+
+    (settings.key_folder / RING).unlink()
+
+
 def decoder(settings: Settings) -> Decode:
     """Return the function that turns bytes of JSON into a resource."""
     from fhir_server.resources.codec import decode  # noqa: PLC0415 - late: see the first line of this file
