@@ -3,7 +3,7 @@
 # mongo_backup.yaml holds the address with its password, so that no process list shows it.
 set -eu
 umask 077
-folder=/backup
+folder="${BACKUP_FOLDER:-/backup}"
 name="$(date -u +%Y%m%dT%H%M%SZ).archive.gz"
 trap 'rm -f "$folder/$name.partial"' EXIT
 mongodump --config=/run/secrets/mongo_backup.yaml --oplog --gzip --archive="$folder/$name.partial" --quiet

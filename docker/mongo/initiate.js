@@ -37,10 +37,11 @@ const accounts = {
   fhir: { password: "mongo_fhir_password", roles: ["fhir", "fhir_audit"].map((name) => ({ role: "readWrite", db: name })) },
   backup: { password: "mongo_backup_password", roles: ["backup"] },
 };
-if (db.hello().isWritablePrimary) {
-  for (const [user, { password, roles }] of Object.entries(accounts)) {
-    if (admin.getUser(user)) admin.updateUser(user, { pwd: secret(password), roles });
-    else admin.createUser({ user, pwd: secret(password), roles });
-  }
+// Whichever member leads by now.
+const login = `admin:${encodeURIComponent(secret("mongo_admin_password"))}`;
+const leader = connect(`mongodb://${login}@${members.join(",")}/admin?replicaSet=fhir`);
+for (const [user, { password, roles }] of Object.entries(accounts)) {
+  if (leader.getUser(user)) leader.updateUser(user, { pwd: secret(password), roles });
+  else leader.createUser({ user, pwd: secret(password), roles });
 }
 print("The replica set is there, and so are its accounts.");
