@@ -121,13 +121,13 @@ class Compiler:
                 condition = compilation.condition(item)
                 if not condition.lookups:
                     kept.append(condition.filter)
-        return of_type(asked.type, kept)
+        return of_type(asked, kept)
 
 
-def of_type(type_: str, filters: Iterable[Filter]) -> Filter:
-    """Return the filter of the live resources of a type that pass all of some filters."""
-    joined = all_of(filters)
-    return joined if joined == FALSE else {"t": type_, "l": LIVE, **joined}
+def of_type(asked: Question, filters: Iterable[Filter]) -> Filter:
+    """Return the filter of the live resources that a question is about and that pass all of some filters."""
+    joined = all_of((*filters, TRUE if asked.among is None else among("_id", asked.among)))
+    return joined if joined == FALSE else {"t": asked.type, "l": LIVE, **joined}
 
 
 def conjuncts(predicate: Predicate) -> Iterator[Predicate]:
@@ -152,7 +152,7 @@ class _Compilation:
     def plan(self) -> Plan:
         conditions = [self.condition(item) for item in conjuncts(self.asked.predicate)]
         looking = [each for each in conditions if each.lookups]
-        pre = of_type(self.asked.type, [each.filter for each in conditions if not each.lookups])
+        pre = of_type(self.asked, [each.filter for each in conditions if not each.lookups])
         if pre == FALSE or not looking:
             return Plan(pre)
         by_patients = all(each.is_bare and each.lookups == {_CLASSES} for each in looking)

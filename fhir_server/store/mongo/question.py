@@ -41,7 +41,8 @@ class Question:
 
     ``leaves``: its tests of values. ``links``: what is asked at the other end of each of its links.
     ``found``: what was answered beforehand: of a Chain the digests that it may lead to, of a Has the digests
-    that are referred to, of a leaf that is not exact the digests of those that pass.
+    that are referred to, of a leaf that is not exact the digests of those that pass. ``among``: it is asked
+    about these alone; None: about all of the type.
     """
 
     type: str
@@ -49,6 +50,7 @@ class Question:
     leaves: dict[int, Leaf] = field(default_factory=dict)
     links: dict[int, tuple[Link, Question]] = field(default_factory=dict)
     found: dict[int, Digests] = field(default_factory=dict)
+    among: Digests | None = None
 
     @classmethod
     def of(cls, type_: str, predicate: Predicate, keys: Keys, hops: int = MOST_HOPS) -> Question:
@@ -62,6 +64,12 @@ class Question:
             else:
                 asked.leaves[id(node)] = leaf(type_, node, keys)
         return asked
+
+    def forget(self) -> None:
+        """Forget what was answered, here and at the other ends of links."""
+        self.found.clear()
+        for _, inner in self.links.values():
+            inner.forget()
 
     @property
     def to_open(self) -> dict[int, Leaves]:
