@@ -41,20 +41,14 @@ class Kept:
     stored: Stored
 
 
-class Origin(Protocol):
-    """What tells everything that a store keeps. Faults: UNAVAILABLE; EXCEPTION when something is damaged."""
-
-    async def newest(self) -> int:
-        """Return the number of the newest version; 0 in an empty store."""
+class Contents(Protocol):
+    """Everything that a store keeps. Faults: UNAVAILABLE; EXCEPTION when something cannot be opened."""
 
     async def count(self) -> int:
         """Return how many versions there are."""
 
     def versions(self, after: int = 0) -> AsyncIterator[Sequence[Kept]]:
         """Yield the versions with greater numbers than ``after``, some at a time."""
-
-    def overtaken(self, since: int) -> AsyncIterator[Sequence[Kept]]:
-        """Yield the versions numbered up to ``since`` that a version with a greater number came after."""
 
     async def rules(self) -> list[tuple[int, bytes]]:
         """Return the numbers and rules of all policy classes, in order."""
@@ -69,6 +63,16 @@ class Origin(Protocol):
         """Return the generation and the text of the custom search parameters."""
 
 
+class Origin(Contents, Protocol):
+    """A store that another one takes over; its :meth:`versions` come in the order of their numbers."""
+
+    async def newest(self) -> int:
+        """Return the number of the newest version; 0 in an empty store."""
+
+    def overtaken(self, since: int) -> AsyncIterator[Sequence[Kept]]:
+        """Yield the versions numbered up to ``since`` that a version with a greater number came after."""
+
+
 @dataclass(frozen=True, slots=True)
 class Reached:
     """How far a transfer is. ``newest``: of the origin when it began; ``after``: the last version taken."""
@@ -77,13 +81,13 @@ class Reached:
     after: int = 0
 
 
-class Destination(Origin, Protocol):
-    """What takes all of it. Every method may be repeated with what it was given before: nothing doubles."""
+class Destination(Contents, Protocol):
+    """What takes all of it, under the same numbers. Whatever is given to it again doubles nothing."""
 
     async def begin(self, newest: int) -> Reached:
         """Return how far an earlier transfer came, or note that one begins.
 
-        Raises Fault(CONFLICT) when the store holds anything that no transfer has brought.
+        Raises Fault(CONFLICT) when the store holds anything that no unfinished transfer has brought.
         """
 
     async def take(self, versions: Sequence[Kept], reached: Reached | None = None) -> None:
@@ -117,10 +121,12 @@ class Totals:
         self.digest = (self.digest + int.from_bytes(made, "big")) % _MODULUS
 
     def add_version(self, kept: Kept) -> None:
-        """Count one version in: its content, number, time, method, and when it was superseded."""
+        """Count one version in: what it is, its place in time, and when it was superseded."""
         stored = kept.stored
         self.add(
             f"versions of {stored.type}",
+            kept.number,
+            kept.created,
             stored.id,
             stored.version,
             stored.updated,
@@ -140,7 +146,7 @@ class Totals:
         self.add(f"records {record.kind}", record.key, record.body, record.expires, tags)
 
 
-async def _totals(origin: Origin, progress: Progress) -> Totals:
+async def _totals(origin: Contents, progress: Progress) -> Totals:
     made, done = Totals(), 0
     async for versions in origin.versions():
         for kept in versions:
@@ -157,7 +163,7 @@ async def _totals(origin: Origin, progress: Progress) -> Totals:
 
 
 async def differences(
-    origin: Origin, other: Origin, clock: Callable[[], int] = now_ms, progress: Progress = lambda _: None
+    origin: Contents, other: Contents, clock: Callable[[], int] = now_ms, progress: Progress = lambda _: None
 ) -> list[str]:
     """Read everything that both stores keep and say where they differ, a sentence each; [] = nowhere.
 
@@ -184,7 +190,8 @@ async def differences(
 async def transfer(origin: Origin, to: Destination, progress: Progress = lambda _: None) -> int:
     """Take everything over, from where an earlier transfer stopped; return how many versions were taken now.
 
-    The custom search parameters are not taken: they must be in force at ``to`` before it reads a version.
+    Whoever has compared both then finishes it. The custom search parameters are not taken: they must be in
+    force at ``to`` before it takes a version.
     """
     newest = await origin.newest()
     reached = await to.begin(newest)
@@ -203,5 +210,4 @@ async def transfer(origin: Origin, to: Destination, progress: Progress = lambda 
     async for standings in origin.standings():
         await to.take_standings(standings)
     await to.take_records(await origin.records())
-    await to.finish()
     return done

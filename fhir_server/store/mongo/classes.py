@@ -36,6 +36,21 @@ from fhir_server.store.sealed import (
 _TIMES: Final = {"z": 1}
 
 
+def class_document(tools: Tools, number: int, rule: bytes) -> Document:
+    """Return the document of a class."""
+    payload = seal_rule(tools.envelope, number, rule)
+    return {"_id": number, "digest": Int64(tools.blind.rule(rule)), "p": payload}
+
+
+def standing_document(tools: Tools, standing: Standing) -> Document:
+    """Return the document of how a patient stands."""
+    k = Int64(patient_digest(tools.blind, standing.patient))
+    payload = seal_standing(tools.envelope, k, standing.version, Stands(standing.patient, standing.note))
+    times = [{"a": Int64(span.start), "b": Int64(span.end), "n": span.number} for span in standing.spans]
+    numbers = sorted({span.number for span in standing.spans})
+    return {"_id": k, "v": standing.version, "p": payload, "z": times, "numbers": numbers}
+
+
 def class_at(times: Iterable[Mapping[str, int]], now: int) -> int:
     """Return the class of the time of a standing that ``now`` (ms) lies in; 0 for none."""
     return next((each["n"] for each in times if each["a"] <= now < each["b"]), 0)
@@ -153,15 +168,9 @@ class Classing:
         return greatest
 
     def _replacing(self, each: Reclass) -> ReplaceOne[Document]:
-        k, version = Int64(patient_digest(self._tools.blind, each.patient)), each.seen + 1
-        times = [
-            {"a": Int64(part.start), "b": Int64(part.end), "n": self._numbers[part.rule]}
-            for part in each.slices
-        ]
-        payload = seal_standing(self._tools.envelope, k, version, Stands(each.patient, each.note))
-        numbers = sorted({time["n"] for time in times})
-        document = {"_id": k, "v": version, "p": payload, "z": times, "numbers": numbers}
-        return ReplaceOne({"_id": k}, document, upsert=True)
+        spans = tuple(Span(part.start, part.end, self._numbers[part.rule]) for part in each.slices)
+        fresh = standing_document(self._tools, Standing(each.patient, each.seen + 1, spans, each.note))
+        return ReplaceOne({"_id": fresh["_id"]}, fresh, upsert=True)
 
     async def _know(self, rules: set[bytes]) -> None:
         """Look up the numbers of rules; note which are new."""
@@ -183,8 +192,7 @@ class Classing:
         for rule in self._new:
             number += 1
             self._numbers[rule] = number
-            payload = seal_rule(self._tools.envelope, number, rule)
-            rows.append({"_id": number, "digest": Int64(self._tools.blind.rule(rule)), "p": payload})
+            rows.append(class_document(self._tools, number, rule))
         await self._classes.bulk_write([InsertOne(row) for row in rows], session=self._session)
         self._new = []
         return int(number)
