@@ -10,6 +10,7 @@ import typer
 from fhir_server.cli.accounts import demo_accounts
 from fhir_server.cli.agreement import agreement
 from fhir_server.cli.audit import audit
+from fhir_server.cli.backup import backup, restore
 from fhir_server.cli.check import check
 from fhir_server.cli.client import client
 from fhir_server.cli.demo import demo
@@ -34,7 +35,21 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (init, serve, probe, load, demo, info, check, reindex, relabel, token, demo_accounts):
+for command in (
+    init,
+    serve,
+    probe,
+    load,
+    demo,
+    info,
+    check,
+    backup,
+    restore,
+    reindex,
+    relabel,
+    token,
+    demo_accounts,
+):
     app.command()(command)
 for name, group in {
     "keys": keys,

@@ -15,15 +15,23 @@ SuiteOption = Annotated[
     Literal["standard", "guomi"] | None,
     typer.Option("--suite", help="Ciphers: standard (AES-256-GCM, BLAKE2b) or guomi (SM4-GCM, SM3)."),
 ]
+OnceOption = Annotated[
+    bool, typer.Option("--once", help="Do nothing where keys and store are there already, as in a container.")
+]
 
 _KEEP = "Keep a copy of the key folder in a safe place: without it nothing can be read."
 
 
-def init(data: DataOption = None, keys: KeysOption = None, suite: SuiteOption = None) -> None:
+def init(
+    data: DataOption = None, keys: KeysOption = None, suite: SuiteOption = None, once: OnceOption = False
+) -> None:
     """Make keys and an empty store; refuses to overwrite either. In MongoDB a store of these keys is kept."""
     settings = read_settings(data=data, keys=keys, suite=suite)
     if settings.store:
         _prepare_database(settings)
+        return
+    if once and parts.has_key_ring(settings) and parts.has_store(settings):
+        out.print(f"There is a store in {settings.data} already, and keys in {settings.key_folder}.")
         return
     _refuse_to_overwrite(settings)
     settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)

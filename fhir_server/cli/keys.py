@@ -6,10 +6,20 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from fhir_server.cli import parts
+from fhir_server.cli.init import SuiteOption
 from fhir_server.cli.options import DataOption, KeysOption, err, out, read_settings
 from fhir_server.config import Settings
 
 keys = typer.Typer(help="List, rotate and retire the keys that seal the records.", no_args_is_help=True)
+
+
+@keys.command()
+def make(data: DataOption = None, keys: KeysOption = None, suite: SuiteOption = None) -> None:
+    """Make the keys of records and audit, and no store: for servers that may only read their keys."""
+    settings = read_settings(data=data, keys=keys, suite=suite)
+    parts.new_key_ring(settings)
+    parts.new_audit_keys(settings)
+    out.print(f"Made keys in {settings.key_folder} ({settings.suite} suite). Keep a copy in a safe place.")
 
 
 @keys.command(name="list")

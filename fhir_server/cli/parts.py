@@ -71,6 +71,20 @@ def has_key_ring(settings: Settings) -> bool:
     return (settings.key_folder / RING).exists()
 
 
+def has_store(settings: Settings) -> bool:
+    """Tell whether the data folder holds an embedded store."""
+    from fhir_server.store.sqlite.opening import FILE  # noqa: PLC0415 - late: see the first line of this file
+
+    return (settings.data / FILE).exists()
+
+
+def new_audit_keys(settings: Settings) -> None:
+    """Make the keys of the audit; those that are there stay."""
+    from fhir_server.audit.keys import AuditKeys  # noqa: PLC0415 - late: see the first line of this file
+
+    AuditKeys.open(settings.key_folder, settings.suite, may_create=True)
+
+
 def remove_key_ring(settings: Settings) -> None:
     """Remove a key ring that was just made and seals nothing."""
     from fhir_server.crypto.keys import RING  # noqa: PLC0415 - late: see the first line of this file

@@ -1,0 +1,99 @@
+"""Making a backup of a data folder while a server serves it, and removing the oldest ones.
+
+Order matters. What is known of loads comes first, so that the copy never takes for loaded what it lacks; the
+log of accesses comes last, so that it tells of every change that the copy has.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+
+from fhir_server.audit.copying import copy_log
+from fhir_server.audit.durable import sync_folder
+from fhir_server.audit.opening import FOLDER as LOG
+from fhir_server.cli.backups import manifest
+from fhir_server.cli.loading.journal import NAME as JOURNAL
+from fhir_server.clock import instant
+from fhir_server.config import Settings
+from fhir_server.crypto.keys import KeyRing
+from fhir_server.faults import Fault, Kind
+from fhir_server.store.sqlite.copying import Progress, copy_database, settle
+from fhir_server.store.sqlite.opening import FILE
+
+_FOLDER: Final = re.compile(r"\d{8}T\d{9}Z")
+_PARTIAL: Final = ".partial"
+
+Look = Callable[[Path], list[str]]
+"""Looks into the copy of a data folder and returns what is wrong with it, a sentence each."""
+
+
+def make(settings: Settings, ring: KeyRing, place: Path, now: int, look: Look, progress: Progress) -> Path:
+    """Make a complete, verified backup below ``place`` and return its folder, named by the time ``now`` (ms).
+
+    No key is in it. Faults and errors leave nothing behind: NOT_FOUND when there is no store, UNPROCESSABLE
+    with the first thing that ``look`` found.
+    """
+    if not (settings.data / FILE).is_file():
+        raise Fault(Kind.NOT_FOUND, f"There is no store in {settings.data}: name the data folder.")
+    made = instant(now)
+    folder = place / re.sub(r"[-:.]", "", made)
+    with _partial(folder) as copy:
+        if (settings.data / JOURNAL).exists():
+            shutil.copyfile(settings.data / JOURNAL, copy / JOURNAL)
+            (copy / JOURNAL).chmod(0o600)
+        copy_database(settings.data / FILE, copy / FILE, progress)
+        copy_log(settings.data / LOG, copy / LOG)
+        if found := look(copy):
+            raise Fault(
+                Kind.UNPROCESSABLE,
+                f"The copy is not sound, so it was not kept ({found[0]}) Run fhir-server check on the data.",
+            )
+        _leave_only_data(copy)
+        manifest.write(copy, made, version("fhir-server"), ring)
+    return folder
+
+
+def _leave_only_data(copy: Path) -> None:
+    """Remove what looking into the copy has left in it: locks, the write-ahead log."""
+    settle(copy / FILE)
+    for path in copy.glob("*.lock"):
+        path.unlink()
+
+
+@contextlib.contextmanager
+def _partial(folder: Path) -> Iterator[Path]:
+    """Yield a new folder that gets its name when the block ends well, and goes when it does not."""
+    folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    fresh = folder.with_name(folder.name + _PARTIAL)
+    fresh.mkdir(mode=0o700)
+    try:
+        yield fresh
+        sync_folder(fresh)
+        fresh.rename(folder)
+        sync_folder(folder.parent)
+    except BaseException:
+        shutil.rmtree(fresh, ignore_errors=True)
+        raise
+
+
+def complete(place: Path) -> list[Path]:
+    """Return the complete backups below ``place``, oldest first."""
+    return sorted(
+        path for path in place.iterdir() if _FOLDER.fullmatch(path.name) and (path / manifest.NAME).is_file()
+    )
+
+
+def keep_newest(place: Path, number: int) -> list[Path]:
+    """Remove all but the newest ``number`` complete backups; return the folders that are gone."""
+    old = complete(place)[:-number]
+    for folder in old:
+        # The manifest first: what is left of a removal that was interrupted is no backup.
+        (folder / manifest.NAME).unlink()
+        shutil.rmtree(folder)
+    return old
