@@ -36,6 +36,7 @@ from fhir_server.store.api import (
     Stored,
 )
 from fhir_server.store.bodies import opening
+from fhir_server.store.learning import SCHEDULE
 from fhir_server.store.sqlite import classes, functions, schema, state_seals
 from fhir_server.store.sqlite.about import patient_of
 from fhir_server.store.sqlite.batch import SqlitePrepared, Tools, seal
@@ -45,7 +46,7 @@ from fhir_server.store.sqlite.fragment import TRUE
 from fhir_server.store.sqlite.functions import Extractor
 from fhir_server.store.sqlite.held import NONE_HELD, Held
 from fhir_server.store.sqlite.jobs import SqliteJobs
-from fhir_server.store.sqlite.learned import SCHEDULE, Learner
+from fhir_server.store.sqlite.learned import Learner
 from fhir_server.store.sqlite.names import Names, Unallotted
 from fhir_server.store.sqlite.opening import FILE, make_ready
 from fhir_server.store.sqlite.origin import SqliteOrigin
