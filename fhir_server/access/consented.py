@@ -32,6 +32,8 @@ from fhir_server.search.predicate import (
     Chain,
     Predicate,
     Present,
+    ReferenceIs,
+    TokenIs,
     Where,
     all_of,
     any_of,
@@ -54,6 +56,11 @@ _ACTIONS: Final[Mapping[Letter, tuple[Action, ...]]] = MappingProxyType(
 """What a letter of ``cruds`` is to a Consent: who changes a record sees it too."""
 _READS: Final = frozenset({"r", "s"})
 _BINARY: Final = "Binary"
+_PROVENANCE: Final = "Provenance"
+_TELLS: Final = ("target", "entity")
+"""What a Provenance tells of: what was done, and what it was made of."""
+REVIEW: Final = "urn:fhir-server:task", "break-glass-review"
+"""System and code of the Tasks by which an organisation reviews who has broken the glass."""
 
 
 class Consenting:
@@ -163,14 +170,40 @@ class _Table(Mapping[str, Predicate]):
             return EVERYTHING
         if type_ == _BINARY:
             return self._contents()
-        own = self._own(type_)
-        return all_of(self._condition(asking, type_, own) for asking in self._askings)
+        if type_ == _PROVENANCE:
+            return all_of((self._said(type_), negate(any_of(self._telling()))))
+        if type_ == "Task":
+            return any_of((self._said(type_), self._reviews()))
+        return self._said(type_)
 
     def __iter__(self) -> Iterator[str]:
         return iter(RESOURCE_TYPES)
 
     def __len__(self) -> int:
         return len(RESOURCE_TYPES)
+
+    def _said(self, type_: str) -> Predicate:
+        """Return what the patients whom records of ``type_`` are about leave of them."""
+        own = self._own(type_)
+        return all_of(self._condition(asking, type_, own) for asking in self._askings)
+
+    def _telling(self) -> Iterator[Predicate]:
+        """Yield, for each type, the Provenances that tell of a record of it that consents hide."""
+        for type_ in sorted(RESOURCE_TYPES):
+            # One of another Provenance is judged by its patients alone: a chain of them has no end.
+            hidden = negate(self._said(type_) if type_ == _PROVENANCE else self[type_])
+            if hidden != NOTHING:
+                yield from (Chain(param, type_, hidden) for param in _TELLS)
+
+    def _reviews(self) -> Predicate:
+        """Return the Tasks by which the asker's organisation reviews emergency accesses.
+
+        That a patient denies the organisation everything must not hide from it that the glass was broken.
+        """
+        organization = self._askings[0].organization
+        if organization is None:
+            return NOTHING
+        return all_of((Where("code", TokenIs(*REVIEW)), Where("owner", ReferenceIs((organization,)))))
 
     def _contents(self) -> Predicate:
         """Return the Binaries without a securityContext, and those whose context consents leave.

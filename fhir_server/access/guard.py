@@ -31,6 +31,7 @@ from fhir_server.search.predicate import (
     all_of,
 )
 from fhir_server.search.query import Query
+from fhir_server.search.subjects import members
 from fhir_server.search.values import Values
 from fhir_server.search.visibility import Visibility
 from fhir_server.store.api import Store
@@ -85,8 +86,9 @@ class Guard:
 
 
 def _patients(image: Image) -> Iterable[str]:
-    """Return the ids of the patients that an image is about; a Patient itself is judged as what it is."""
-    return (id_ for id_ in image.values.patients if (image.type, image.id) != ("Patient", id_))
+    """Return the ids of the patients to whom an image belongs; a Patient itself is judged as what it is."""
+    found = members(image.type, image.id, image.values)
+    return (id_ for id_ in found if (image.type, image.id) != ("Patient", id_))
 
 
 def _tags(decision: Decision, image: Image) -> None:

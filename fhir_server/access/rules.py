@@ -41,11 +41,20 @@ def compartment(name: str, ids: tuple[str, ...], type_: str) -> Predicate:
 
     A Device belongs to the patient it is assigned to, though the definition does not say so.
     """
+    return _naming(name, ids, type_, _members(name, type_))
+
+
+def about(patient: str, type_: str) -> Predicate:
+    """Return what of ``type_`` is about a patient (logical id), whose consent therefore counts."""
+    return _naming("Patient", (patient,), type_, subjects.parameters(type_))
+
+
+def _naming(name: str, ids: tuple[str, ...], type_: str, params: tuple[str, ...]) -> Predicate:
     if not ids:
         return NOTHING
     targets = ReferenceIs(tuple(f"{name}/{id_}" for id_ in ids))
     itself = IdIn(ids) if type_ == name else NOTHING
-    return any_of((itself, *(Where(param, targets) for param in _members(name, type_))))
+    return any_of((itself, *(Where(param, targets) for param in params)))
 
 
 @lru_cache(maxsize=20_000)
@@ -73,4 +82,4 @@ def organisation(reference: str, type_: str) -> Predicate:
 
 
 def _members(name: str, type_: str) -> tuple[str, ...]:
-    return subjects.parameters(type_) if name == "Patient" else parameters(name, type_)
+    return subjects.membership(type_) if name == "Patient" else parameters(name, type_)

@@ -14,6 +14,7 @@ from uuid import uuid4
 import msgspec
 
 from fhir_server.access.actor import Actor
+from fhir_server.access.consented import REVIEW
 from fhir_server.access.standing import standing
 from fhir_server.clock import instant, now_ms
 from fhir_server.consent.asking import breaker
@@ -30,8 +31,8 @@ from fhir_server.store.state import Put
 Tree = dict[str, Any]
 
 REASON_SYSTEM: Final = "http://terminology.hl7.org/CodeSystem/v3-ActReason"
-REVIEW: Final = {
-    "coding": [{"system": "urn:fhir-server:task", "code": "break-glass-review"}],
+_REVIEW: Final = {
+    "coding": [{"system": REVIEW[0], "code": REVIEW[1]}],
     "text": "Review of an emergency access (紧急访问复核)",
 }
 _SERVER: Final = Actor.internal("break-glass")
@@ -131,7 +132,7 @@ async def _tell(context: Context, patient: Tree, user: str, reason: str, end: in
         "status": "requested",
         "intent": "order",
         "priority": "urgent",
-        "code": REVIEW,
+        "code": _REVIEW,
         "for": who,
         "focus": who,
         "authoredOn": sent,

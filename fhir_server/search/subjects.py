@@ -1,13 +1,21 @@
-"""Which patients a resource is about: those into whose compartment it falls.
+"""Which patients a resource is about, for their consents; and by which parameters it is in their compartment.
 
-The parameters of the CompartmentDefinition alone say so; other references, such as ``Observation.focus``, do
-not. A Patient is about itself, and a Device about the patient that it is assigned to, though the definition
-does not say so. https://hl7.org/fhir/R4/compartmentdefinition-patient.html
+It is about those into whose compartment it falls, and R4 puts some types into none that are about a patient
+all the same, such as Task: ``conformance/policies/subjects.json`` names their parameters. It lists every
+other parameter that may lead to a patient too, with why it tells of nobody: who acts (``acts``), what is
+referred to beside the record's own subject (``refers``), what has a rule of its own (``context``). Rights
+follow the compartment alone. https://hl7.org/fhir/R4/compartmentdefinition-patient.html
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
 from typing import Final
+
+import msgspec
 
 from fhir_server.resources import compartment
 from fhir_server.search.values import Values
@@ -15,15 +23,50 @@ from fhir_server.search.values import Values
 _PATIENT: Final = "Patient/"
 
 
-def parameters(type_: str) -> tuple[str, ...]:
-    """Return the parameters whose references to a patient say that a ``type_`` is about it."""
+@dataclass(frozen=True, slots=True)
+class Subjects:
+    """The lists of ``subjects.json``: type → parameters, those ``not_about`` a patient by the reason why."""
+
+    about: Mapping[str, tuple[str, ...]]
+    not_about: Mapping[str, Mapping[str, tuple[str, ...]]]
+
+
+@cache
+def policy() -> Subjects:
+    """Return the lists, read once."""
+    content = (files("conformance") / "policies" / "subjects.json").read_bytes()
+    return msgspec.json.decode(content, type=Subjects)
+
+
+def membership(type_: str) -> tuple[str, ...]:
+    """Return the parameters whose references to a patient put a ``type_`` into its compartment.
+
+    A Device belongs to the patient that it is assigned to, though the definition does not say so.
+    """
     return ("patient",) if type_ == "Device" else compartment.parameters("Patient", type_)
 
 
+@cache
+def parameters(type_: str) -> tuple[str, ...]:
+    """Return the parameters whose references to a patient say that a ``type_`` is about it."""
+    return (*membership(type_), *policy().about.get(type_, ()))
+
+
 def subjects(type_: str, id_: str, values: Values) -> tuple[str, ...]:
-    """Return the ids of the patients that ``type_/id_`` with these references is about, each once."""
+    """Return the ids of the patients that ``type_/id_`` with these references is about, each once.
+
+    A Patient is about itself.
+    """
+    return _patients(parameters(type_), type_, id_, values)
+
+
+def members(type_: str, id_: str, values: Values) -> tuple[str, ...]:
+    """Return the ids of the patients in whose compartment ``type_/id_`` with these references is."""
+    return _patients(membership(type_), type_, id_, values)
+
+
+def _patients(params: tuple[str, ...], type_: str, id_: str, values: Values) -> tuple[str, ...]:
     found = [id_] if type_ == "Patient" else []
-    params = parameters(type_)
     if params:
         found += [
             target[len(_PATIENT) :]

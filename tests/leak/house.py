@@ -6,8 +6,10 @@ The tokens are signed by a key of the tests that the server trusts; everything e
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 from time import time
@@ -30,6 +32,14 @@ SECRET_VALUE = "777.77"
 SECRET_NOTE = "quicksilver"
 SECRETS = (SECRET, SECRET_CODE, SECRET_VALUE, SECRET_NOTE)
 """What no answer may hold to a caller who may not see the patient ``hidden``, unless the caller sent it."""
+
+_MOVING = re.compile(
+    r"\d{4}-\d\d-\d\dT[\d:.]+Z|_page=[\w-]+|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+)
+_HEADERS = (
+    *("etag", "location", "content-type", "allow", "www-authenticate", "cache-control", "vary"),
+    *("x-security-context", "content-disposition"),
+)
 
 _KEY = ECKey.generate_key("P-256", {"kid": "test"})
 
@@ -124,6 +134,42 @@ def guarded(
         yield server
     finally:
         server.close()
+
+
+@dataclass(frozen=True)
+class Route:
+    """One way out: a request, and a word that its answer shows (None: it is about what is hidden alone)."""
+
+    name: str
+    path: str
+    shows: str | None = None
+    method: str = "GET"
+    body: Any = None
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+def told(response: httpx.Response) -> tuple[Any, ...]:
+    """Return all that a caller is told, without what differs between any two servers."""
+    headers = {name: response.headers.get(name) for name in _HEADERS}
+    return response.status_code, _MOVING.sub("~", response.text), headers
+
+
+def not_there(house: Guarded, twin: Guarded, route: Route, bearer: str, *, shows: bool = True) -> None:
+    """Assert that ``house`` tells ``bearer`` no more than ``twin`` does, which never held what is hidden.
+
+    ``shows``: also that it tells what it is there for, which ``route.shows`` says.
+    """
+    with house.as_(bearer), twin.as_(bearer):
+        answer = house(route.method, route.path, route.body, **route.headers)
+        without = twin(route.method, route.path, route.body, **route.headers)
+
+    assert told(answer) == told(without)
+    for secret in SECRETS:
+        assert secret not in answer.text or secret in route.path
+    assert "hidden" not in "".join(re.findall(r'"fullUrl":"[^"]*"', answer.text))
+    if shows and route.shows is not None:
+        assert answer.status_code == 200
+        assert route.shows in answer.text
 
 
 ROOT = token("system/*.cruds system/AuditEvent.cruds relabel", client_id="root")

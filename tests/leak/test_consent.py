@@ -7,7 +7,6 @@ pages that were open, filings of others, rights that end, errors.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -22,17 +21,20 @@ from tests.leak.house import (
     ROOT,
     SECRET,
     SECRET_CODE,
-    SECRETS,
+    SECRET_NOTE,
     Guarded,
+    Route,
     guarded,
+    not_there,
     person,
     token,
+    told,
     value,
     visit,
     world,
 )
 from tests.leak.test_agreements import SIGNATURE
-from tests.leak.test_reading import ENTRIES, ROUTES, Route, told
+from tests.leak.test_reading import ENTRIES, ROUTES
 
 TREAT = {"purposes": ["TREAT"]}
 DOCTOR = token("user/*.cruds", fhirUser="Practitioner/doctor", organization="Organization/here", **TREAT)
@@ -44,8 +46,43 @@ HOUSE = token("system/*.rs", client_id="portal", **TREAT)
 """A client of the house itself that states what for it asks."""
 CALLERS = {"practitioner": DOCTOR, "custodian": HOSPITAL, "guest": GUEST, "house": HOUSE}
 SHARED = frozenset(
-    ("Patient", "Observation", "Encounter", "List", "Device", "Binary", "RelatedPerson", "Consent")
+    (
+        *("Patient", "Observation", "Encounter", "List", "Device", "Binary", "RelatedPerson", "Consent"),
+        "Provenance",
+    )
 )
+BESIDE = [
+    *(
+        Route("read", f"{type_}/hidden-{name}")
+        for type_, names in {
+            "Task": ("task", "focus"),
+            "GuidanceResponse": ("guidance",),
+            "Linkage": ("linkage",),
+            "Provenance": ("trace", "alone", "source", "traced", "made-of"),
+        }.items()
+        for name in names
+    ),
+    Route("history", "Provenance/hidden-traced/_history"),
+    Route("vread", "Task/hidden-task/_history/1"),
+    Route("type history", "Provenance/_history?_count=50", "mine-trace"),
+    Route("search", "Task?_total=accurate&_count=50", "mine-task"),
+    Route("search", "Task?subject=Patient/hidden&_total=accurate"),
+    Route("search", "Task?focus=Patient/mine", "mine-focus"),
+    Route("chain", f"Task?patient.family={SECRET}"),
+    Route("reverse chain", "Organization?_has:Task:owner:subject=Patient/hidden"),
+    Route("search", "GuidanceResponse?_total=accurate", None),
+    Route("search", "Linkage?_total=accurate", None),
+    Route("search", "Provenance?_total=accurate&_count=50", "mine-trace"),
+    Route("search", "Provenance?target=Observation/hidden-1"),
+    Route("search", "Provenance?patient=Patient/mine&_summary=count", '"total":1'),
+    Route("chain", f"Provenance?target:Observation.code={SECRET_CODE}"),
+    Route("chain", "Provenance?target:Observation.code=1111-1", "mine-trace"),
+    Route("reverse include", "Patient?_revinclude=Provenance:target&_id=mine", "mine-trace"),
+    Route("reverse include", "Observation?_revinclude=Provenance:target&_count=50", "mine-trace"),
+    Route("reverse chain", "Patient?_has:Provenance:target:agent=Practitioner/doctor", "Minear"),
+    Route("everything", "Patient/mine/$everything", "mine-trace"),
+]
+"""Routes to what is about a patient, or tells of a record, without being in the compartment."""
 
 
 def shared_world() -> list[Tree]:
@@ -70,7 +107,54 @@ def shared_world() -> list[Tree]:
         *trees,
         {"resourceType": "Organization", "id": "guest", "name": "Guest"},
         contract(sharing, SIGNATURE),
+        *beside("mine", "mine"),
+        *beside("hidden", "hidden"),
+        # Of the first patient, and yet it tells of the second's record.
+        provenance("hidden-traced", "Patient/mine", "Observation/hidden-1"),
+        provenance("hidden-made-of", "Patient/mine", source="Observation/hidden-1"),
     ]
+
+
+def beside(id_: str, patient: str) -> list[Tree]:
+    """Return what is about a patient though R4 puts it into no compartment."""
+    who = {"reference": f"Patient/{patient}"}
+    here = {"reference": "Organization/here"}
+    note = SECRET_NOTE if patient == "hidden" else "plain"
+    task = {"resourceType": "Task", "status": "requested", "intent": "order", "owner": here}
+    return [
+        {**task, "id": f"{id_}-task", "for": who, "description": note},
+        {**task, "id": f"{id_}-focus", "focus": who, "description": note},
+        {
+            "resourceType": "GuidanceResponse",
+            "id": f"{id_}-guidance",
+            "moduleUri": "urn:module",
+            "status": "success",
+            "subject": who,
+            "note": [{"text": note}],
+        },
+        {
+            "resourceType": "Linkage",
+            "id": f"{id_}-linkage",
+            "item": [{"type": kind, "resource": who} for kind in ("source", "alternate")],
+            "author": here,
+        },
+        provenance(f"{id_}-trace", f"Patient/{patient}", f"Observation/{patient}-1"),
+        provenance(f"{id_}-alone", f"Observation/{patient}-1"),
+        provenance(f"{id_}-source", "Organization/here", source=f"Patient/{patient}"),
+    ]
+
+
+def provenance(id_: str, *targets: str, source: str | None = None) -> Tree:
+    """Return a Provenance of ``targets``, made of ``source``."""
+    entity = [{"role": "source", "what": {"reference": source}}]
+    return {
+        "resourceType": "Provenance",
+        "id": id_,
+        "target": [{"reference": each} for each in targets],
+        "recorded": "2026-03-01T00:00:00Z",
+        "agent": [{"who": {"reference": "Practitioner/doctor"}}],
+        **({"entity": entity} if source else {}),
+    }
 
 
 @pytest.fixture(scope="module")
@@ -98,17 +182,28 @@ def twin(engine: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guar
 def test_what_is_denied_might_as_well_not_be_there(
     house: Guarded, twin: Guarded, route: Route, caller: str
 ) -> None:
-    with house.as_(CALLERS[caller]), twin.as_(CALLERS[caller]):
-        answer = house(route.method, route.path, route.body, **route.headers)
-        without = twin(route.method, route.path, route.body, **route.headers)
+    # The agreement does not reach all that the others reach by right.
+    not_there(house, twin, route, CALLERS[caller], shows=caller != "guest")
 
-    assert told(answer) == told(without)
-    for secret in SECRETS:
-        assert secret not in answer.text or secret in route.path
-    assert "hidden" not in "".join(re.findall(r'"fullUrl":"[^"]*"', answer.text))
-    if route.shows is not None and caller != "guest":
-        assert answer.status_code == 200
-        assert route.shows in answer.text
+
+@pytest.mark.parametrize("caller", CALLERS)
+@pytest.mark.parametrize("route", BESIDE, ids=lambda route: f"{route.name}: {route.path}"[:70])
+def test_nor_is_what_is_about_its_patient_or_tells_of_it(
+    house: Guarded, twin: Guarded, route: Route, caller: str
+) -> None:
+    not_there(house, twin, route, CALLERS[caller], shows=caller != "guest")
+
+
+def test_a_provenance_is_seen_with_all_that_it_tells_of_and_so_is_a_task(house: Guarded) -> None:
+    """The positive twin, for who sees by right what is in no compartment."""
+    with house.as_(HOUSE):
+        assert set(house.find("Provenance?_count=50")) == {"mine-trace", "mine-alone", "mine-source"}
+        assert set(house.find("Task?_count=50")) == {"mine-task", "mine-focus"}
+        assert house.find("GuidanceResponse") == ["mine-guidance"]
+        assert house.find("Linkage") == ["mine-linkage"]
+    with house.as_(ROOT):
+        assert len(house.find("Provenance?_count=50")) == 8
+        assert len(house.find("Task?_count=50")) == 4
 
 
 @pytest.mark.parametrize("caller", CALLERS)

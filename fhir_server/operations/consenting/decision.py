@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any, Final
 
-from fhir_server.access.policy import policy as access
-from fhir_server.access.rules import compartment
+from fhir_server.access.rules import about
 from fhir_server.clock import instant, now_ms
 from fhir_server.consent.explain import explain
 from fhir_server.consent.policy import purpose_system
@@ -19,11 +18,10 @@ from fhir_server.interactions.request import Reply
 from fhir_server.interactions.times import time_span
 from fhir_server.operations.arguments import simple, single
 from fhir_server.operations.consenting.asker import ARGUMENTS, known, supposed
-from fhir_server.operations.consenting.judged import Judged, judged
+from fhir_server.operations.consenting.judged import Judged, judged, judged_types
 from fhir_server.operations.consenting.rights import answerable
 from fhir_server.resources.codec import encode
 from fhir_server.resources.reference import parse
-from fhir_server.resources.types import compartments
 from fhir_server.search.predicate import IdIn, all_of
 from fhir_server.search.query import Query
 
@@ -46,7 +44,7 @@ async def consent_decision(context: Context) -> Reply:
     spoken = time_span(given, "when", settings.zone)
     when = spoken[0] if spoken is not None else now_ms()
     type_, id_ = _subject(given, settings.base_url)
-    its = compartment("Patient", (context.id,), type_)
+    its = about(context.id, type_)
     where = its if id_ is None else all_of((its, IdIn((id_,))))
     page = await store.search(visibility, Query(type_, where, count=MOST))
     if id_ is not None and not page.matches:
@@ -74,7 +72,9 @@ def _subject(given: dict[str, str], base: str) -> tuple[str, str | None]:
     type_ = given.get("type") or found.type or ""
     if "resource" in given and found.local is None:
         raise Fault(Kind.BAD_PARAMETER, "resource is a reference such as Observation/1.")
-    if type_ in access().explicit or type_ not in compartments()["Patient"].keys() | {"Patient", "Device"}:
+    if type_ == "Provenance":
+        raise Fault(Kind.BAD_PARAMETER, "A Provenance is seen with what it tells of: ask about that.")
+    if type_ not in judged_types():
         raise Fault(
             Kind.BAD_PARAMETER, f"Consents decide on records about a patient; {type_[:64]!r} is none."
         )

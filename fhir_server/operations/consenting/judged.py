@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Final, Literal
 
+from fhir_server.access.policy import policy as access
 from fhir_server.audit.trail import unnoted
 from fhir_server.consent.asking import Asking
 from fhir_server.consent.combine import rule_at, standing
@@ -23,6 +25,7 @@ from fhir_server.interactions.consents import Filed, filed
 from fhir_server.interactions.context import Context
 from fhir_server.operations.consenting.asker import Asker
 from fhir_server.resources.types import RESOURCE_TYPES
+from fhir_server.search import subjects
 from fhir_server.search.predicate import IdIn, Predicate, all_of
 from fhir_server.search.query import Query
 from fhir_server.search.values import Values
@@ -59,6 +62,16 @@ class _Known:
 
     def _resolve(self, type_: str, id_: str) -> Values | None:
         return self.values.get((type_, id_))
+
+
+@cache
+def judged_types() -> frozenset[str]:
+    """Return the types on whose records a patient's consents decide by themselves.
+
+    A Provenance is not among them: what it tells of decides on it too.
+    """
+    found = {each for each in RESOURCE_TYPES if subjects.parameters(each)}
+    return frozenset({*found, "Patient"} - access().explicit - {"Provenance"})
 
 
 async def judged(

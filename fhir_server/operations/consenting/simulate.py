@@ -13,8 +13,7 @@ from typing import Any, Final
 
 from fhir_server.access.actor import Actor
 from fhir_server.access.agreements import receivers
-from fhir_server.access.policy import policy as access
-from fhir_server.access.rules import compartment
+from fhir_server.access.rules import about
 from fhir_server.audit.trail import unnoted
 from fhir_server.clock import now_ms
 from fhir_server.consent.combine import standing
@@ -27,11 +26,10 @@ from fhir_server.interactions.request import Reply
 from fhir_server.interactions.write import invalid
 from fhir_server.operations.arguments import parts
 from fhir_server.operations.consenting.asker import Asker, known
-from fhir_server.operations.consenting.judged import condition
+from fhir_server.operations.consenting.judged import condition, judged_types
 from fhir_server.operations.consenting.rights import answerable
 from fhir_server.resources.codec import encode
 from fhir_server.resources.reference import parse
-from fhir_server.resources.types import compartments
 from fhir_server.search.predicate import Predicate, all_of, any_of, negate
 from fhir_server.search.query import Query
 from fhir_server.search.visibility import Visibility
@@ -113,8 +111,8 @@ def _ids(directives: Iterable[Directive]) -> set[str]:
 
 async def _types(context: Context, visibility: Visibility) -> AsyncIterator[str]:
     """Yield the types of which the patient has records."""
-    for type_ in sorted({*compartments()["Patient"], "Patient", "Device"} - access().explicit):
-        where = compartment("Patient", (context.id,), type_)
+    for type_ in sorted(judged_types()):
+        where = about(context.id, type_)
         page = await context.services.store.search(visibility, Query(type_, where, count=1))
         if page.matches:
             yield type_
@@ -158,7 +156,7 @@ async def _difference(context: Context, world: _World, who: Asker, type_: str) -
     if before == after:
         return 0, 0
     reach = any_of((who.own(type_), who.shared(type_)))
-    its = all_of((compartment("Patient", (context.id,), type_), reach))
+    its = all_of((about(context.id, type_), reach))
     gained = await _count(context, world, type_, all_of((its, after, negate(before))))
     return gained, await _count(context, world, type_, all_of((its, before, negate(after))))
 

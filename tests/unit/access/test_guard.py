@@ -118,7 +118,7 @@ async def test_a_patient_about_whom_one_may_not_write_is_refused_wherever_it_is_
         patients=Not(SECRET),
     )
     for patients, expected in ((["open"], True), (["open", "secret"], False), ([], True)):
-        written = image(patients=patients)
+        written = image(references=[["subject", f"Patient/{each}"] for each in patients])
         guard = Guard(narrow, store, [written])
         if expected:
             await guard.check(written)
@@ -126,3 +126,6 @@ async def test_a_patient_about_whom_one_may_not_write_is_refused_wherever_it_is_
             with pytest.raises(Fault, match="belong to a patient") as fault:
                 await guard.check(written)
             assert fault.value.kind is Kind.FORBIDDEN
+    # Consents count for a Task; rights follow the compartment, and R4 puts it into none.
+    task = image("Task", references=[["subject", "Patient/secret"]])
+    await Guard(narrow, store, [task]).check(task)

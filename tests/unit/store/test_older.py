@@ -11,6 +11,7 @@ import pytest
 from fhir_server.faults import Fault, Kind
 from fhir_server.search.predicate import EVERYTHING, About, Not
 from fhir_server.search.query import Query
+from fhir_server.search.subjects import policy
 from fhir_server.search.visibility import Visibility
 from fhir_server.store.api import HistoryQuery, Reclass, Slice
 from fhir_server.store.sqlite import schema
@@ -40,6 +41,29 @@ def test_the_migration_leaves_open_what_only_the_bodies_say() -> None:
     live = {name: found[name, schema.LIVE] for name in types}
     assert live == {"Patient": None, "Observation": None, "Organization": 0, "Device": None}
     assert {found[name, schema.DELETED] for name in types} == {0}
+    connection.close()
+
+
+def test_what_newly_has_patients_is_marked_and_nothing_else() -> None:
+    """The step after which a Task is about whom it is for; ``_renew_subjects`` names the types."""
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    at = [step.__name__ for step in schema.MIGRATIONS].index("_renew_subjects")
+    for step in schema.MIGRATIONS[:at]:
+        step(connection)
+    types = {"Patient": 1, "Observation": 2, **{each: 3 + n for n, each in enumerate(sorted(policy().about))}}
+    for name, number in types.items():
+        connection.execute("INSERT INTO type VALUES(?, ?)", (number, name))
+        for offset, state in enumerate((schema.LIVE, schema.DELETED)):
+            sk = schema.type_range(number)[0] + offset
+            connection.execute("INSERT INTO head VALUES(?, ?, 1, 1, 1, ?, 7)", (sk, sk, state))
+
+    for step in schema.MIGRATIONS[at:]:
+        step(connection)
+
+    rows = connection.execute(
+        "SELECT t.name, h.state FROM head h JOIN type t ON t.t=h.sk>>40 WHERE h.pat IS NULL"
+    )
+    assert set(rows.fetchall()) == {(name, schema.LIVE) for name in policy().about}
     connection.close()
 
 
