@@ -8,14 +8,15 @@ from typing import Any
 
 import pytest
 
-from tests.contract.store_world import open_sqlite
+from tests.contract.store_world import STORES, drop_store, open_store
 
 
-@pytest.fixture(params=["sqlite-standard", "sqlite-guomi"])
+@pytest.fixture(params=STORES)
 async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Any]:
-    opened = open_sqlite(tmp_path, request.param.partition("-")[2])
+    opened = await open_store(request.param, tmp_path)
     yield opened
     # Whatever a test did, it must leave a sound store behind.
     findings = await opened.check() if await opened.ready() else []
     await opened.close()
+    drop_store(request.param, tmp_path)
     assert findings == []

@@ -6,6 +6,7 @@ What a store is given here has nothing to do with FHIR's elements, so that its c
 from __future__ import annotations
 
 import json
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,16 @@ from fhir_server.search.predicate import Predicate
 from fhir_server.search.values import Values
 from fhir_server.search.visibility import Visibility
 from fhir_server.store.api import Change, Method
+from fhir_server.store.mongo.store import MongoStore
+from fhir_server.store.mongo.store import Options as MongoOptions
 from fhir_server.store.sqlite.store import Options, SqliteStore
+from fhir_server.store.whole import WholeStore
+from tests.mongo import engine
 
 ALL = Visibility.everything("test")
+
+STORES = ("sqlite-standard", "sqlite-guomi", "mongodb-standard")
+"""Engines with cipher suites: what :func:`open_store` takes."""
 
 
 class _Dated(dict[str, str]):
@@ -100,15 +108,49 @@ async def put(store: Any, *changes: Change) -> None:
     await store.commit([store.prepare(each) for each in changes])
 
 
+async def open_store(kind: str, folder: Path, **options: Any) -> WholeStore:
+    """Open a store of one of :data:`STORES` for ``folder``, making it and its keys when there are none."""
+    name, _, suite = kind.partition("-")
+    if name == "sqlite":
+        return open_sqlite(folder, suite, **options)
+    return await open_mongo(folder, suite, **options)
+
+
+def drop_store(kind: str, folder: Path) -> None:
+    """Remove what lies elsewhere than in the folder of a store."""
+    if kind.startswith("mongodb"):
+        engine.drop(database_of(folder))
+
+
+def database_of(folder: Path) -> str:
+    """Return the name of the database of the MongoDB store for ``folder``."""
+    return f"t{blake2b(str(folder).encode(), digest_size=10).hexdigest()}"
+
+
 def open_sqlite(folder: Path, suite: str = "standard", **options: Any) -> SqliteStore:
     """Open the SQLite store in ``folder``, making it and its keys when there are none."""
-    keys = folder / "keys"
-    ring = KeyRing.load(keys) if keys.exists() else KeyRing.create(keys, suite)
     return SqliteStore.open(
         folder / "data",
-        ring,
+        _ring(folder, suite),
         extractor=extractor,
         matcher=matcher,
         clinical=CLINICAL,
         options=Options(**{"threads": 2, **options}),
     )
+
+
+async def open_mongo(folder: Path, suite: str = "standard", **options: Any) -> MongoStore:
+    """Open the MongoDB store for ``folder``, where its keys are, making both when there are none."""
+    return await MongoStore.open(
+        engine.address(database_of(folder)),
+        _ring(folder, suite),
+        extractor=extractor,
+        matcher=matcher,
+        clinical=CLINICAL,
+        options=MongoOptions(**options),
+    )
+
+
+def _ring(folder: Path, suite: str) -> KeyRing:
+    keys = folder / "keys"
+    return KeyRing.load(keys) if keys.exists() else KeyRing.create(keys, suite)
