@@ -187,23 +187,22 @@ async def differences(
     return found or (["As much of everything, but not the same."] if one.digest != two.digest else [])
 
 
-async def transfer(origin: Origin, to: Destination, progress: Progress = lambda _: None) -> int:
-    """Take everything over, from where an earlier transfer stopped; return how many versions were taken now.
+async def transfer(
+    origin: Origin, to: Destination, reached: Reached, progress: Progress = lambda _: None
+) -> int:
+    """Take everything over from where ``to`` began or an earlier transfer stopped; return how many versions.
 
-    Whoever has compared both then finishes it. The custom search parameters are not taken: they must be in
-    force at ``to`` before it takes a version.
+    The custom search parameters are not taken: they must be in force at ``to`` before it takes a version.
+    Whoever has compared both then finishes it.
     """
     newest = await origin.newest()
-    reached = await to.begin(newest)
     done = 0
     if reached.newest < newest:
         # The origin was written to since: what was current then may be history now.
         async for versions in origin.overtaken(reached.newest):
             await to.take(versions)
-        reached = Reached(newest, reached.after)
     async for versions in origin.versions(reached.after):
-        reached = Reached(newest, versions[-1].number)
-        await to.take(versions, reached)
+        await to.take(versions, Reached(newest, versions[-1].number))
         done += len(versions)
         progress(done)
     await to.take_rules(await origin.rules())

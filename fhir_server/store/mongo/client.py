@@ -72,8 +72,12 @@ class Engine:
         )
 
     @classmethod
-    async def open(cls, uri: str, *, lock_seconds: float = 5.0, search_seconds: float = 5.0) -> Engine:
-        """Connect to the database that ``uri`` names, "fhir" when it names none.
+    async def open(
+        cls, uri: str, *, suffix: str = "", lock_seconds: float = 5.0, search_seconds: float = 5.0
+    ) -> Engine:
+        """Connect to the database that ``uri`` names, "fhir" when it names none, or the one beside it.
+
+        ``suffix``: what the name of that one has at its end.
 
         Raises Fault(UNAVAILABLE) when nobody answers, for a standalone server (it has no transactions), and
         for one that is older than MongoDB 7.0.
@@ -97,7 +101,7 @@ class Engine:
             await client.close()
             raise
         name = client.get_default_database(DEFAULT_DATABASE).name
-        return cls(client, name, lock_seconds, search_seconds)
+        return cls(client, f"{name}{suffix}", lock_seconds, search_seconds)
 
     async def transact(self, work: Callable[[AsyncClientSession], Awaitable[T]]) -> T:
         """Run ``work`` in a transaction and commit it; return what it returned.

@@ -45,6 +45,7 @@ from fhir_server.store.mongo.schema import RESOURCE
 from fhir_server.store.mongo.search import Searcher
 from fhir_server.store.mongo.state import MongoState
 from fhir_server.store.mongo.tools import Extractor, Tools
+from fhir_server.store.mongo.transfer import MongoDestination
 
 _SCAN_CHUNK: Final = 200
 
@@ -54,13 +55,14 @@ class Options:
     """What may be set: limits of a search and of waiting for other writers in seconds, the clock (ms).
 
     ``governing``: types by which others are decided on; a commit that touches one changes
-    ``Stamps.governing``.
+    ``Stamps.governing``. ``suffix``: at the end of the database's name, for a store beside another one.
     """
 
     search_seconds: float = 5.0
     lock_seconds: float = 5.0
     clock: Callable[[], int] = now_ms
     governing: frozenset[str] = frozenset()
+    suffix: str = ""
 
 
 class MongoStore:
@@ -77,6 +79,7 @@ class MongoStore:
         self.jobs = MongoJobs(tools)
         self.policies = MongoPolicies(tools)
         self.parameters = MongoParameters(tools)
+        self.destination = MongoDestination(tools, self.policies, self.state, self.parameters)
 
     @classmethod
     async def open(
@@ -98,7 +101,10 @@ class MongoStore:
         """
         options = options or Options()
         engine = await Engine.open(
-            uri, lock_seconds=options.lock_seconds, search_seconds=options.search_seconds
+            uri,
+            suffix=options.suffix,
+            lock_seconds=options.lock_seconds,
+            search_seconds=options.search_seconds,
         )
         tools = Tools.of(
             engine,

@@ -15,7 +15,7 @@ from fhir_server.store.api import Reclass, Slice
 from fhir_server.store.policies import Span, Standing
 from fhir_server.store.sqlite.store import SqliteStore
 from fhir_server.store.state import Put, Record
-from fhir_server.store.transfer import Kept, Reached, differences, transfer
+from fhir_server.store.transfer import Kept, Progress, Reached, differences, transfer
 from tests.contract.store_world import change, open_sqlite, put
 
 
@@ -90,6 +90,11 @@ async def fill(store: Any) -> None:
     )
 
 
+async def take_over(store: SqliteStore, memory: Memory, progress: Progress = lambda _: None) -> int:
+    origin = store.origin()
+    return await transfer(origin, memory, await memory.begin(await origin.newest()), progress)
+
+
 async def listed(store: SqliteStore, after: int = 0) -> list[tuple[str, int, int | None]]:
     return [
         (each.stored.id, each.stored.version, each.until)
@@ -132,7 +137,7 @@ async def test_all_is_taken_over(store: SqliteStore) -> None:
     await fill(store)
     memory = Memory()
 
-    assert await transfer(store.origin(), memory) == 6
+    assert await take_over(store, memory) == 6
     assert await differences(store.origin(), memory) == []
     assert memory.classes == {1: b"rule one", 2: b"rule two"}
     assert memory.standing["a"].spans == (Span(1, 5, 1), Span(5, 9, 2))
@@ -147,10 +152,10 @@ async def test_a_transfer_that_was_stopped_goes_on_where_it_was(
     memory = Memory()
     memory.left = 4
     with pytest.raises(KeyboardInterrupt):
-        await transfer(store.origin(), memory)
+        await take_over(store, memory)
 
     memory.left = 2
-    assert await transfer(store.origin(), memory) == 2
+    assert await take_over(store, memory) == 2
     assert await differences(store.origin(), memory) == []
 
 
@@ -162,12 +167,12 @@ async def test_what_was_written_between_two_attempts_is_taken_too(
     memory = Memory()
     memory.left = 4
     with pytest.raises(KeyboardInterrupt):
-        await transfer(store.origin(), memory)
+        await take_over(store, memory)
     # Version 2 of the patient was the current one when it was taken.
     await put(store, change("Patient", "a", 3, "DELETE"))
 
     memory.left = 10**9
-    await transfer(store.origin(), memory)
+    await take_over(store, memory)
     assert await differences(store.origin(), memory) == []
 
 
@@ -189,7 +194,7 @@ async def test_a_version_that_is_not_the_same_is_a_difference(
 ) -> None:
     await fill(store)
     memory = Memory()
-    await transfer(store.origin(), memory)
+    await take_over(store, memory)
     kept = memory.kept[3]
     own = change_one.keys() & {"number", "created", "until"}
     memory.kept[3] = (
@@ -202,7 +207,7 @@ async def test_a_version_that_is_not_the_same_is_a_difference(
 async def test_what_is_missing_is_counted_by_what_it_is(store: SqliteStore) -> None:
     await fill(store)
     memory = Memory()
-    await transfer(store.origin(), memory)
+    await take_over(store, memory)
     del memory.kept[3], memory.classes[2], memory.standing["b"], memory.state[0]
 
     assert await differences(store.origin(), memory) == [
@@ -216,7 +221,7 @@ async def test_what_is_missing_is_counted_by_what_it_is(store: SqliteStore) -> N
 async def test_a_record_that_expired_meanwhile_is_no_difference(store: SqliteStore) -> None:
     await fill(store)
     memory = Memory()
-    await transfer(store.origin(), memory)
+    await take_over(store, memory)
     memory.state = [each for each in memory.state if each.kind != "token"]
 
     assert await differences(store.origin(), memory, lambda: 2**50) == []
@@ -226,7 +231,7 @@ async def test_a_record_that_expired_meanwhile_is_no_difference(store: SqliteSto
 async def test_progress_is_told(store: SqliteStore) -> None:
     await fill(store)
     memory, heard = Memory(), [0]
-    await transfer(store.origin(), memory, heard.append)
+    await take_over(store, memory, heard.append)
     await differences(store.origin(), memory, progress=heard.append)
 
     assert heard == [0, 6, 6, 12]
