@@ -103,18 +103,11 @@ async def open_service(settings: Settings) -> Service:
     # AuditEvents are indexed by the parameters of R4 alone: the log is older than any custom parameter.
     plain = Extractor(settings.zone, settings.base_url)
     audit = (
-        None
-        if not settings.audit
-        else open_audit(
-            settings.data,
-            settings.key_folder,
-            suite=ring.suite.name,
-            records=store,
-            open_store=lambda folder, keys: stores.audit_events(folder, keys, plain),
-            extract=plain.extract,
-            failure=settings.audit_failure,
-            base_url=settings.base_url,
+        await open_audit(
+            settings, ring.suite.name, store, lambda keys: stores.audit_events(keys, plain), plain.extract
         )
+        if settings.audit
+        else None
     )
     door = audit.store if audit else store
     labelling = Labelling(store, settings.zone, settings.label_rules, settings.base_url)

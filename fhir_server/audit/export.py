@@ -9,27 +9,29 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, Final
 
 from fhir_server.audit.coding import Origin
 from fhir_server.audit.events import audit_events, id_of
 from fhir_server.audit.keys import AuditKeys
-from fhir_server.audit.segment import Reading, chain_folders, segments
+from fhir_server.audit.segment import Reading, read_statement
+from fhir_server.audit.shelf import Shelf
 from fhir_server.clock import instant
 from fhir_server.resources.codec import encode, with_meta
 
 SIGNATURE_FORMAT: Final = "application/octet-stream; algorithm=Ed25519; digest=BLAKE2b-256"
 
 
-def exported(log: Path, keys: AuditKeys, since: int, until: int, now: int, origin: Origin) -> Iterator[bytes]:
+def exported(
+    shelf: Shelf, keys: AuditKeys, since: int, until: int, now: int, origin: Origin
+) -> Iterator[bytes]:
     """Yield the lines, each ending in a line feed: events from ``since`` up to ``until`` (ms, excluded).
 
     Chain by chain, in the order of the log. Raises what :class:`segment.Reading` raises where the log is
     broken: then nothing is signed.
     """
     digest = hashlib.blake2b(digest_size=32)
-    for line in _lines(log, keys, since, until, origin):
+    for line in _lines(shelf, keys, since, until, origin):
         digest.update(line)
         yield line
     yield encode(_provenance(digest.digest(), keys, since, until, now, origin)) + b"\n"
@@ -41,21 +43,20 @@ def digest_of(lines: bytes) -> bytes:
     return hashlib.blake2b(body, digest_size=32).digest()
 
 
-def _lines(log: Path, keys: AuditKeys, since: int, until: int, origin: Origin) -> Iterator[bytes]:
-    for folder in chain_folders(log):
-        for segment in segments(folder):
-            statement = segment.statement()
-            if not segment.path.exists() or (
-                statement is not None and (statement.last < since or statement.first >= until)
-            ):
+def _lines(shelf: Shelf, keys: AuditKeys, since: int, until: int, origin: Origin) -> Iterator[bytes]:
+    for segment in (each for chain in shelf.chains() for each in shelf.segments(chain)):
+        statement = read_statement(shelf.statement(segment))
+        if statement is not None and (statement.last < since or statement.first >= until):
+            continue
+        content = shelf.content(segment)
+        if content is None:
+            continue
+        for number, entry in Reading.begin(keys, content).entries_so_far():
+            if not since <= entry.at < until:
                 continue
-            reading = Reading.begin(keys, segment.path.read_bytes())
-            for number, entry in reading.entries_so_far():
-                if not since <= entry.at < until:
-                    continue
-                for part, tree in enumerate(audit_events(entry, origin)):
-                    id_ = id_of(folder.name, segment.number, number, part)
-                    yield encode(with_meta(tree, id_, 1, instant(entry.at))) + b"\n"
+            for part, tree in enumerate(audit_events(entry, origin)):
+                id_ = id_of(*segment, number, part)
+                yield encode(with_meta(tree, id_, 1, instant(entry.at))) + b"\n"
 
 
 def _provenance(

@@ -1,31 +1,28 @@
 """The indexer: reads the log and stores its AuditEvents where they can be searched.
 
 The log is the truth and the index a view of it: it may be deleted at any time and is made anew. Of all
-processes that share a data folder one indexes, whichever holds the lock. It works little while requests
-come in (:data:`SHARE`, :data:`BUSY_SHARE`) and as fast as it can when none do.
+processes that share a log one indexes, whichever has the turn. It works little while requests come in
+(:data:`SHARE`, :data:`BUSY_SHARE`) and as fast as it can when none do.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import logging
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Final
-
-import msgspec
+from typing import Any, Final, TypeVar
 
 from fhir_server.audit.chain import Broken
 from fhir_server.audit.coding import Origin
 from fhir_server.audit.entry import Entry, Undecodable
 from fhir_server.audit.events import audit_events, id_of
-from fhir_server.audit.keys import AuditKeys, replace_file
-from fhir_server.audit.segment import BadSegment, Reading, Segment, chain_folders, segments
+from fhir_server.audit.keys import AuditKeys
+from fhir_server.audit.segment import BadSegment, Reading
+from fhir_server.audit.shelf import Position, Segment, Shelf, Turn
 from fhir_server.clock import instant
 from fhir_server.faults import Fault
 from fhir_server.resources.codec import encode, with_meta
@@ -44,49 +41,34 @@ PAUSE_SECONDS: Final = 1.0
 _YIELD_EVERY: Final = 4
 _PATIENCE: Final = 3
 """Passes in a row that a chain may not be followed before that is said."""
-_POSITIONS: Final = "positions.json"
-_LOCK: Final = "index.lock"
 
 _LOG = logging.getLogger("fhir_server.audit")
 _ALL = Visibility.everything("audit index")
 
 
-class Position(msgspec.Struct, frozen=True):
-    """Up to where a chain is indexed: segment, byte and number of the next entry, hash of the last one."""
-
-    segment: int
-    offset: int
-    count: int
-    hash: str
-
-
-def read_positions(folder: Path) -> dict[str, Position]:
-    """Return the positions by chain that an index keeps; none when there is no index."""
-    try:
-        return msgspec.json.decode((folder / _POSITIONS).read_bytes(), type=dict[str, Position])
-    except (OSError, msgspec.DecodeError):
-        return {}
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
 class Indexer:
-    """Brings the index in ``folder`` after the log in ``log``; one process at a time does.
+    """Brings the index in ``store`` after the log on ``shelf``; one process at a time does.
 
     ``busy`` returns a number that grows with every request; ``extract`` the searchable values of a tree.
     """
 
-    log: Path
-    folder: Path
+    shelf: Shelf
     keys: AuditKeys
     store: Store
     extract: Callable[[dict[str, Any]], Values]
     origin: Origin
     busy: Callable[[], int] = lambda: 0
-    _positions: dict[str, Position] = field(default_factory=dict)
     _task: asyncio.Task[None] | None = None
     _trouble: dict[str, tuple[str, int]] = field(default_factory=dict)
-    _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _passing: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _taking: asyncio.Lock = field(default_factory=asyncio.Lock)
     _is_mine: bool = False
+    # One thread, so that a turn that is being taken while its task is cancelled is given back after that.
+    _thread: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "audit-index"))
 
     def start(self) -> None:
         """Index in the background from now on."""
@@ -99,42 +81,67 @@ class Indexer:
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await task
+        await asyncio.to_thread(self._thread.shutdown)
 
     async def catch_up(self) -> int:
         """Index all that the log holds now; return how many AuditEvents. 0 while another process indexes."""
-        if self._is_mine:
-            return await self._pass(polite=False)
-        with _locked(self.folder) as mine:
-            return await self._pass(polite=False) if mine else 0
+        async with self._taking:
+            if self._is_mine:
+                return await self._pass(polite=False)
+            turn = self.shelf.turn()
+            try:
+                return await self._pass(polite=False) if await self._in_thread(turn.acquire) else 0
+            finally:
+                await self._in_thread(turn.release)
 
     async def _run(self) -> None:
         while True:
+            turn = self.shelf.turn()
             try:
-                with _locked(self.folder) as self._is_mine:
-                    while self._is_mine:
-                        await self._pass(polite=True)
-                        await asyncio.sleep(PAUSE_SECONDS)
+                async with self._taking:
+                    self._is_mine = await self._in_thread(turn.acquire)
+                while self._is_mine:
+                    await self._pass(polite=True)
+                    await asyncio.sleep(PAUSE_SECONDS)
+                    self._is_mine = turn.is_mine()
             except (Fault, OSError):
                 _LOG.exception("The audit index could not be brought up to date")
             finally:
                 self._is_mine = False
+                await self._give_back(turn)
             await asyncio.sleep(PAUSE_SECONDS)
+
+    async def _give_back(self, turn: Turn) -> None:
+        with contextlib.suppress(Fault, OSError):
+            await self._in_thread(turn.release)
+
+    async def _in_thread(self, work: Callable[..., T], *arguments: object) -> T:
+        """Do what blocks in the indexer's own thread, one thing after the other."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work, *arguments)
 
     async def _pass(self, *, polite: bool) -> int:
         """Go through all chains once; two passes never run side by side."""
-        async with self._turn:
+        async with self._passing:
             return await self._all_chains(polite=polite)
 
     async def _all_chains(self, *, polite: bool) -> int:
-        self._positions = read_positions(self.folder)
         stored = 0
-        for chain in chain_folders(self.log):
+        for chain, position, segments in await self._in_thread(self._survey):
             try:
-                stored += await self._chain(chain, polite=polite)
-                self._trouble.pop(chain.name, None)
+                stored += await self._chain(position, segments, polite=polite)
+                self._trouble.pop(chain, None)
             except (BadSegment, Broken, Undecodable) as error:
-                self._complain(chain.name, _place(error))
+                self._complain(chain, _place(error))
         return stored
+
+    def _survey(self) -> list[tuple[str, Position | None, list[Segment]]]:
+        """Return of each chain how far it is indexed, and the segments from there on."""
+        positions = self.shelf.positions()
+        found = []
+        for chain in self.shelf.chains():
+            at = positions.get(chain)
+            found.append((chain, at, self.shelf.segments(chain, at.segment if at else 1)))
+        return found
 
     def _complain(self, chain: str, place: str) -> None:
         """Say that a chain cannot be followed, once, if it breaks at the same place again and again.
@@ -150,19 +157,17 @@ class Indexer:
                 extra={"fields": {"chain": chain, "place": place}},
             )
 
-    async def _chain(self, chain: Path, *, polite: bool) -> int:
+    async def _chain(self, at: Position | None, segments: list[Segment], *, polite: bool) -> int:
         stored = 0
-        at = self._positions.get(chain.name)
-        for segment in segments(chain):
-            if not segment.path.exists() or (at is not None and segment.number < at.segment):
-                continue
+        for segment in segments:
             start = at if at is not None and at.segment == segment.number else None
-            stored += await self._segment(segment, start, polite=polite)
+            read = await self._in_thread(_read, self.shelf, self.keys, segment, start)
+            if read is not None:
+                stored += await self._segment(segment, *read, polite=polite)
         return stored
 
-    async def _segment(self, segment: Segment, start: Position | None, *, polite: bool) -> int:
-        """Store what a segment holds beyond ``start``."""
-        reading, base = await asyncio.to_thread(_read, self.keys, segment, start)
+    async def _segment(self, segment: Segment, reading: Reading, base: int, *, polite: bool) -> int:
+        """Store what a segment holds from where ``reading`` stands; its data begin at byte ``base``."""
         stored = 0
         entries = reading.entries_so_far()
         while True:
@@ -171,7 +176,9 @@ class Indexer:
             if not events:
                 return stored
             await self._store(events)
-            self._keep(segment, reading, base)
+            chain = reading.chain
+            at = Position(segment.number, base + reading.offset, chain.count, chain.last.hex())
+            await self._in_thread(self.shelf.keep, segment.chain, at)
             stored += len(events)
             if polite and (came := self.busy() - before):
                 seconds = time.perf_counter() - started
@@ -189,17 +196,9 @@ class Indexer:
                 await asyncio.sleep(0)
         return events
 
-    def _keep(self, segment: Segment, reading: Reading, base: int) -> None:
-        """Write down how far the index is."""
-        chain = reading.chain
-        self._positions[segment.folder.name] = Position(
-            segment.number, base + reading.offset, chain.count, chain.last.hex()
-        )
-        replace_file(self.folder / _POSITIONS, msgspec.json.encode(self._positions))
-
     def _changes(self, segment: Segment, number: int, entry: Entry) -> Iterator[Change]:
         for part, tree in enumerate(audit_events(entry, self.origin)):
-            id_ = id_of(segment.folder.name, segment.number, number, part)
+            id_ = id_of(*segment, number, part)
             complete = with_meta(tree, id_, 1, instant(entry.at))
             values = self.extract(complete)
             yield Change("AuditEvent", id_, 1, entry.at, "POST", encode(complete), values)
@@ -228,29 +227,17 @@ def _place(error: Exception) -> str:
     return f"{type(error).__name__} {error.number}" if isinstance(error, Broken) else type(error).__name__
 
 
-def _read(keys: AuditKeys, segment: Segment, start: Position | None) -> tuple[Reading, int]:
-    """Return a segment's reading from ``start`` on, and the byte at which its data begins."""
-    with segment.path.open("rb") as file:
-        reading = Reading.begin(keys, file.readline())
-        base = reading.offset if start is None else start.offset
-        file.seek(base)
-        reading.data = file.read()
+def _read(
+    shelf: Shelf, keys: AuditKeys, segment: Segment, start: Position | None
+) -> tuple[Reading, int] | None:
+    """Return a segment's reading from ``start`` on, and the byte at which its data begins; None if pruned."""
+    header = shelf.header(segment)
+    if header is None:
+        return None
+    reading = Reading.begin(keys, header)
+    base = reading.offset if start is None else start.offset
+    reading.data = shelf.content(segment, base) or b""
     reading.offset = 0
     if start is not None:
         reading.resume(0, start.count, bytes.fromhex(start.hash))
     return reading, base
-
-
-@contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[bool]:
-    """Hold the index's lock; False when another process does."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    handle = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        yield False
-    else:
-        yield True
-    finally:
-        os.close(handle)

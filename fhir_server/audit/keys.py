@@ -1,4 +1,4 @@
-"""The audit's own keys, in a ring of their own below the key folder, and what the folder bears witness to.
+"""The audit's own keys, in a ring of their own below the key folder.
 
 They are apart from the keys of the records: rotating or retiring those leaves the audit readable, and who
 may read records need not be who may read the audit.
@@ -6,12 +6,7 @@ may read records need not be who may read the audit.
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import hashlib
-import json
-import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -19,20 +14,17 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
+from fhir_server.audit.durable import locked, replace_file
 from fhir_server.crypto.keys import RING, KeyFault, KeyRing
-from fhir_server.faults import Fault, Kind
 
 FOLDER: Final = "audit"
 _SIGNING: Final = "signing.pem"
-_HEADS: Final = "heads.json"
-_LOCK: Final = "audit.lock"
 
 
 class AuditKeys:
     """The keys of one audit. Make them with :meth:`open`."""
 
-    def __init__(self, folder: Path, ring: KeyRing, signing: Ed25519PrivateKey) -> None:
-        self._folder = folder
+    def __init__(self, ring: KeyRing, signing: Ed25519PrivateKey) -> None:
         self.ring = ring
         self._signing = signing
 
@@ -40,21 +32,23 @@ class AuditKeys:
     def open(cls, key_folder: Path, suite: str, *, may_create: bool) -> AuditKeys:
         """Read the audit's keys below ``key_folder``; make them when there are none and ``may_create``.
 
-        Raises KeyFault when they are missing or cannot be used.
+        Raises KeyFault when they are missing or cannot be used. Where all are there, nothing is written: the
+        folder may be mounted for reading alone.
         """
         folder = key_folder / FOLDER
         if may_create and not (folder / RING).exists():
-            with _locked(key_folder):
+            with locked(key_folder):
                 if not (folder / RING).exists():
                     KeyRing.create(folder, suite)
         ring = KeyRing.load(folder)
-        with _locked(folder):
-            path = folder / _SIGNING
-            if not path.exists():
-                if not may_create:
-                    raise KeyFault("The audit's signing key is missing; restore the key folder's backup.")
-                _write(path, _pem(Ed25519PrivateKey.generate()))
-            return cls(folder, ring, _read_key(path))
+        path = folder / _SIGNING
+        if not path.exists():
+            if not may_create:
+                raise KeyFault("The audit's signing key is missing; restore the key folder's backup.")
+            with locked(folder):
+                if not path.exists():
+                    replace_file(path, _pem(Ed25519PrivateKey.generate()))
+        return cls(ring, _read_key(path))
 
     @property
     def master(self) -> bytes:
@@ -84,25 +78,6 @@ class AuditKeys:
         """Tell whether ``signature`` is this key's over ``data``."""
         return verify(self.public, signature, data)
 
-    def heads(self) -> dict[str, tuple[int, str]]:
-        """Return, by chain, the number and final hash of the newest closed segment that was witnessed.
-
-        The key folder lies on another disk than the log, so that who removes the newest segments must change
-        both. A file that cannot be read bears no witness.
-        """
-        try:
-            content = json.loads((self._folder / _HEADS).read_bytes())
-            return {str(name): (int(head[0]), str(head[1])) for name, head in content.items()}
-        except (OSError, ValueError, TypeError, AttributeError, LookupError):
-            return {}
-
-    def witness(self, chain: str, number: int, final: str) -> None:
-        """Keep the number and final hash of a segment that was closed just now."""
-        with _locked(self._folder):
-            heads = self.heads()
-            heads[chain] = (number, final)
-            _write(self._folder / _HEADS, json.dumps(heads, indent=1).encode())
-
 
 def verify(public: bytes, signature: bytes, data: bytes) -> bool:
     """Tell whether ``signature`` over ``data`` was made with the private half of ``public`` (PEM)."""
@@ -130,43 +105,3 @@ def _read_key(path: Path) -> Ed25519PrivateKey:
     if not isinstance(key, Ed25519PrivateKey):
         raise KeyFault("The audit's signing key is of another kind than Ed25519; restore the backup.")
     return key
-
-
-def _write(path: Path, content: bytes) -> None:
-    replace_file(path, content)
-
-
-def replace_file(path: Path, content: bytes) -> None:
-    """Write a private file so that a crash leaves either the old one or the new one, whole."""
-    fresh = path.with_name(f"{path.name}.new")
-    handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    with os.fdopen(handle, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.replace(path)
-    sync_folder(path.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable."""
-    handle = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-@contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    try:
-        handle = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise Fault(
-            Kind.UNAVAILABLE, "The key folder is missing or cannot be written to; check its path and owner."
-        ) from error
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)

@@ -1,7 +1,8 @@
 """The audit log of one process, as its event loop sees it: append, and go on when it is on the disk.
 
 What requests append until the event loop has nothing else to do, or while the disk is busy, is one group: a
-thread seals, chains, writes and syncs it as one (:mod:`writer`).
+thread seals, chains, writes and syncs it as one (:mod:`writer`); where the log lies in a database, "the disk"
+is one round trip to it.
 """
 
 from __future__ import annotations
@@ -11,11 +12,11 @@ import contextlib
 import queue
 import threading
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Final, NamedTuple
 
 from fhir_server.audit.entry import Entry
 from fhir_server.audit.keys import AuditKeys
+from fhir_server.audit.shelf import Shelf
 from fhir_server.audit.writer import Options, Writer
 from fhir_server.faults import Fault, Kind
 
@@ -86,9 +87,9 @@ class Log:
         self._thread.start()
 
     @classmethod
-    def open(cls, folder: Path, keys: AuditKeys, options: Options | None = None) -> Log:
-        """Open a chain of its own in ``folder``; faults as :meth:`writer.Writer.open`."""
-        return cls(Writer.open(folder, keys, options or Options()))
+    def open(cls, shelf: Shelf, keys: AuditKeys, options: Options | None = None) -> Log:
+        """Open a chain of its own on a shelf. Blocks; faults as :meth:`writer.Writer.open`."""
+        return cls(Writer.open(shelf, keys, options or Options()))
 
     @property
     def chain(self) -> str:
@@ -194,6 +195,6 @@ class Log:
 def _unavailable() -> Fault:
     return Fault(
         Kind.UNAVAILABLE,
-        "The access could not be written to the audit log, so it is not answered. Its operator must look at "
-        "the disk of the audit log.",
+        "The access could not be written to the audit log, so it is not answered; try again. If this lasts, "
+        "the server's operator must look at the disk or the database of the audit log.",
     )

@@ -2,30 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 from fhir_server.audit.coding import Origin
-from fhir_server.audit.index import Indexer, read_positions
+from fhir_server.audit.files import FileShelf
+from fhir_server.audit.index import Indexer
+from fhir_server.audit.keys import FOLDER as KEYS
 from fhir_server.audit.keys import AuditKeys
 from fhir_server.audit.log import Log
-from fhir_server.audit.recorder import Failure, Recorder
-from fhir_server.audit.segment import chain_folders
+from fhir_server.audit.recorder import Recorder
+from fhir_server.audit.shelf import Shelf
 from fhir_server.audit.store import WithAudit
 from fhir_server.audit.trail import Noted
 from fhir_server.audit.verify import Report, verify
-from fhir_server.crypto.keys import KeyRing
+from fhir_server.config import Settings
+from fhir_server.crypto.keys import KeyFault, KeyRing
 from fhir_server.search.values import Values
 from fhir_server.store.api import Store
 
 FOLDER: Final = "audit"
-_INDEX: Final = "index"
 
-OpenStore = Callable[[Path, KeyRing], Store]
-"""Opens a store in a folder under a key ring."""
+OpenStore = Callable[[KeyRing], Awaitable[Store]]
+"""Opens the store of the AuditEvents under a key ring."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +41,7 @@ class Audit:
     indexer: Indexer
     log: Log
     index: Store
+    shelf: Shelf
 
     def start(self) -> None:
         """Index in the background from now on."""
@@ -47,49 +52,70 @@ class Audit:
         await self.indexer.close()
         await self.log.close()
         await self.index.close()
+        await asyncio.to_thread(self.shelf.close)
 
 
-def open_audit(
-    data: Path,
-    key_folder: Path,
-    *,
+async def open_audit(
+    settings: Settings,
     suite: str,
     records: Store,
     open_store: OpenStore,
     extract: Callable[[dict[str, Any]], Values],
-    failure: Failure = "refuse",
-    base_url: str = "",
 ) -> Audit:
-    """Open the audit in the data folder ``data``, making it and its keys when there is no log yet.
+    """Open the audit that ``settings`` name, making it and its keys when there is no log yet.
 
-    ``suite``: cipher suite of a new one; ``extract``: what of an AuditEvent is searchable; ``failure``: see
-    :class:`recorder.Recorder`. Raises KeyFault when there is a log and its keys are missing.
+    ``suite``: cipher suite of a new one; ``extract``: what of an AuditEvent is searchable. Raises KeyFault
+    when there is a log and its keys are missing or others; Fault(UNAVAILABLE) when it cannot be written to.
     """
-    folder = log_folder(data)
-    keys = open_keys(data, key_folder, suite)
-    index = open_store(folder / _INDEX, keys.ring)
-    log = Log.open(folder, keys)
+    async with AsyncExitStack() as undo:
+        shelf = shelf_of(settings)
+        undo.callback(shelf.close)
+        keys = await asyncio.to_thread(_own_keys, settings, shelf, suite)
+        index = await open_store(keys.ring)
+        undo.push_async_callback(index.close)
+        log = await asyncio.to_thread(Log.open, shelf, keys)
+        undo.pop_all()
     indexer = Indexer(
-        log=folder,
-        folder=folder / _INDEX,
+        shelf=shelf,
         keys=keys,
         store=index,
         extract=extract,
-        origin=origin_of(base_url),
+        origin=origin_of(settings.base_url),
         busy=lambda: log.appended,
     )
-    return Audit(Noted(WithAudit(records, index)), Recorder(log, failure), indexer, log, index)
+    recorder = Recorder(log, settings.audit_failure)
+    return Audit(Noted(WithAudit(records, index)), recorder, indexer, log, index, shelf)
 
 
-def open_keys(data: Path, key_folder: Path, suite: str = "standard") -> AuditKeys:
+def shelf_of(settings: Settings) -> Shelf:
+    """Return where the log lies: in the data folder, or in the database of FHIR_STORE."""
+    if uri := settings.store.get_secret_value():
+        # Imported here, so that who keeps records in files does not wait for the driver to load.
+        from fhir_server.audit.mongodb.shelf import MongoShelf  # noqa: PLC0415
+
+        return MongoShelf(uri)
+    return FileShelf(log_folder(settings.data), settings.key_folder / KEYS)
+
+
+@contextmanager
+def opened_shelf(settings: Settings) -> Iterator[Shelf]:
+    """Open where the log lies for as long as the block runs."""
+    shelf = shelf_of(settings)
+    try:
+        yield shelf
+    finally:
+        shelf.close()
+
+
+def open_keys(settings: Settings, shelf: Shelf, suite: str = "standard") -> AuditKeys:
     """Open the audit's keys; new ones are made only while there is no log that others would have sealed."""
-    return AuditKeys.open(key_folder, suite, may_create=not chain_folders(log_folder(data)))
+    return AuditKeys.open(settings.key_folder, suite, may_create=not shelf.chains())
 
 
-def verified(data: Path, key_folder: Path) -> Report:
-    """Verify the log in the data folder ``data``, while a server runs or not."""
-    folder = log_folder(data)
-    return verify(folder, open_keys(data, key_folder), read_positions(folder / _INDEX))
+def verified(settings: Settings) -> Report:
+    """Verify the log that ``settings`` name, while a server runs or not."""
+    with opened_shelf(settings) as shelf:
+        return verify(shelf, open_keys(settings, shelf))
 
 
 def log_folder(data: Path) -> Path:
@@ -101,3 +127,14 @@ def origin_of(base_url: str) -> Origin:
     """Return who reports: the server by the name that clients know it by."""
     host = urlsplit(base_url).hostname or "localhost"
     return Origin(base_url or "fhir-server", host)
+
+
+def _own_keys(settings: Settings, shelf: Shelf, suite: str) -> AuditKeys:
+    """Open the keys, and refuse those that the log is not signed with."""
+    keys = open_keys(settings, shelf, suite)
+    if shelf.known_key(keys.name) != keys.name:
+        raise KeyFault(
+            "The audit log is signed with another key than this key folder has: give every server that "
+            "writes to it the audit keys of the one that began it."
+        )
+    return keys

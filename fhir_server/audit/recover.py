@@ -1,66 +1,85 @@
 """What a crash left: the last segment of a chain without its statement. It is read to its end and closed.
 
-Nothing is thrown away unseen: bytes at the end that do not follow from what stands before them are copied
-into a file beside the segment, said loudly, and counted in the signed statement.
+Nothing is thrown away unseen: bytes at the end that do not follow from what stands before them are set aside,
+said loudly, and counted in the signed statement.
 """
 
 from __future__ import annotations
 
 import logging
-import os
-from pathlib import Path
+import time
+from typing import Final
 
 from fhir_server.audit.chain import Broken
 from fhir_server.audit.entry import Undecodable
-from fhir_server.audit.keys import AuditKeys, replace_file
-from fhir_server.audit.segment import BadSegment, Reading, Segment, Statement, close_segment, segments
+from fhir_server.audit.keys import AuditKeys
+from fhir_server.audit.segment import BadSegment, Reading, Statement, read_statement, signed_statement
+from fhir_server.audit.shelf import Hold, Segment, Shelf
 from fhir_server.faults import Fault, Kind
+
+_TRIES: Final = 50
+_PAUSE_SECONDS: Final = 0.1
+"""A group that was on its way when its process was given up may still come: the segment is read again."""
 
 _LOG = logging.getLogger("fhir_server.audit")
 
 
-def recover(keys: AuditKeys, folder: Path, now: int) -> Statement | None:
-    """Close the last segment of the chain in ``folder`` if need be; return its statement, None without one.
+def recover(keys: AuditKeys, shelf: Shelf, hold: Hold, now: int) -> Statement | None:
+    """Close the last segment of the chain that is held if need be; return its statement, None without one.
 
-    The caller holds the chain's lock. Raises Fault(UNAVAILABLE) when the segment cannot be read at all: then
-    it takes a person to say what became of it.
+    Raises Fault(UNAVAILABLE) when the segment cannot be read at all: then it takes a person to say what
+    became of it. Raises Lost when the chain is not held any more.
     """
-    known = segments(folder)
+    hold.confirm()
+    known = shelf.segments(hold.chain)
     if not known:
         return None
     last = known[-1]
     try:
-        return last.statement() or _close(keys, last, now)
+        return read_statement(shelf.statement(last)) or _close(keys, shelf, hold, last, now)
     except BadSegment:
         raise Fault(
             Kind.UNAVAILABLE,
             f"Segment {last.name} of the audit log cannot be read; `fhir-server audit verify` tells more. "
-            "Move the folder of its chain away to start a new one, and keep it for the investigation.",
+            "Move its chain away to start a new one, and keep it for the investigation.",
         ) from None
 
 
-def _close(keys: AuditKeys, segment: Segment, now: int) -> Statement:
-    data = segment.path.read_bytes()
-    reading = Reading.begin(keys, data)
+def _close(keys: AuditKeys, shelf: Shelf, hold: Hold, segment: Segment, now: int) -> Statement:
+    for _ in range(_TRIES):
+        data = shelf.content(segment)
+        if data is None:
+            raise BadSegment
+        reading = Reading.begin(keys, data)
+        times, torn = _follow(reading)
+        if torn:
+            hold.set_aside(segment, torn)
+        if hold.end(segment, len(data), reading.offset):
+            break
+        time.sleep(_PAUSE_SECONDS)
+    else:
+        raise Fault(Kind.UNAVAILABLE, "The audit log is being written to by another process; try again.")
+    if torn:
+        _LOG.error(
+            "The end of an audit segment could not be read and was set aside: look into it",
+            extra={"fields": {"segment": segment.name, "bytes": len(torn), "entries": reading.chain.count}},
+        )
+    statement = signed_statement(keys, reading, times, now, len(torn))
+    hold.close(segment, statement.line, statement.hash)
+    _LOG.warning(
+        "An audit segment that a crash had left open was closed",
+        extra={"fields": {"segment": segment.name, "entries": statement.count, "hash": statement.hash}},
+    )
+    return statement
+
+
+def _follow(reading: Reading) -> tuple[tuple[int, int], bytes]:
+    """Read to the end; return the times of the first and the last entry, and what could not be read."""
     first = last = 0
-    dropped = 0
     try:
         for _, entry in reading.entries():
             first = first or entry.at
             last = entry.at
     except (Broken, Undecodable):
-        torn = data[reading.offset :].rstrip(b"\0")
-        dropped = len(torn)
-        replace_file(segment.torn_path, torn)
-        _LOG.error(
-            "The end of an audit segment could not be read and was set aside: look into it",
-            extra={"fields": {"segment": segment.name, "bytes": dropped, "entries": reading.chain.count}},
-        )
-    with segment.path.open("r+b") as file:
-        file.truncate(reading.offset)
-        os.fsync(file.fileno())
-    _LOG.warning(
-        "An audit segment that a crash had left open was closed",
-        extra={"fields": {"segment": segment.name, "entries": reading.chain.count}},
-    )
-    return close_segment(keys, segment, reading, (first, last), now, dropped)
+        return (first, last), reading.data[reading.offset :].rstrip(b"\0")
+    return (first, last), b""

@@ -1,8 +1,4 @@
-"""A segment of a chain: a file of frames behind a header, and the signed statement of what it holds.
-
-``NNNNNNNN.seg`` grows within zeros that make room, until it is closed and cut to its length.
-``NNNNNNNN.json`` is written once, when the segment is closed.
-"""
+"""What a segment of a chain says: frames behind a header, and the signed statement of what it holds."""
 
 from __future__ import annotations
 
@@ -12,7 +8,6 @@ import contextlib
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -20,7 +15,8 @@ import msgspec
 from fhir_server.audit import chain as chains
 from fhir_server.audit.chain import Chain, Torn
 from fhir_server.audit.entry import Entry, decode
-from fhir_server.audit.keys import AuditKeys, replace_file
+from fhir_server.audit.keys import AuditKeys
+from fhir_server.audit.shelf import Segment
 from fhir_server.crypto.suites import SUITES, Sealer
 
 FORMAT: Final = 1
@@ -70,65 +66,24 @@ class Statement(msgspec.Struct, frozen=True):
         """The bytes that the signature is over: all fields but itself."""
         return msgspec.json.encode(msgspec.structs.replace(self, signature=""))
 
-
-@dataclass(frozen=True, slots=True)
-class Segment:
-    """Where a segment lies: its folder, whose name is its chain's, and its number from 1."""
-
-    folder: Path
-    number: int
-
     @property
-    def path(self) -> Path:
-        """The file of frames."""
-        return self.folder / f"{self.number:08d}.seg"
-
-    @property
-    def statement_path(self) -> Path:
-        """The signed statement."""
-        return self.folder / f"{self.number:08d}.json"
-
-    @property
-    def torn_path(self) -> Path:
-        """What a crash left unreadable at the end, kept for whoever looks into it."""
-        return self.folder / f"{self.number:08d}.torn"
-
-    @property
-    def name(self) -> str:
-        """How people are told of it."""
-        return f"{self.folder.name}/{self.number:08d}"
-
-    def statement(self) -> Statement | None:
-        """Return its statement, unchecked; None when it was not closed. Raises :class:`BadSegment`."""
-        try:
-            return msgspec.json.decode(self.statement_path.read_bytes(), type=Statement)
-        except FileNotFoundError:
-            return None
-        except msgspec.DecodeError as error:
-            raise BadSegment from error
+    def line(self) -> bytes:
+        """The bytes that are kept."""
+        return msgspec.json.encode(self) + b"\n"
 
 
-def chain_folders(folder: Path) -> list[Path]:
-    """Return the folders of the chains below the audit folder, in order."""
-    if not folder.is_dir():
-        return []
-    return sorted(path for path in folder.iterdir() if path.is_dir() and path.name.startswith("p"))
+def read_statement(content: bytes | None) -> Statement | None:
+    """Return the statement that bytes are, unchecked; None for none. Raises :class:`BadSegment`."""
+    try:
+        return None if content is None else msgspec.json.decode(content, type=Statement)
+    except msgspec.DecodeError as error:
+        raise BadSegment from error
 
 
-def segments(folder: Path) -> list[Segment]:
-    """Return the segments of a chain, in order: every number of which a file is there."""
-    numbers = {
-        int(path.stem)
-        for path in folder.iterdir()
-        if path.suffix in (".seg", ".json") and path.stem.isdigit() and len(path.stem) == 8
-    }
-    return [Segment(folder, number) for number in sorted(numbers)]
-
-
-def new_header(keys: AuditKeys, chain: str, number: int, previous: bytes, now: int) -> bytes:
+def new_header(keys: AuditKeys, segment: Segment, previous: bytes, now: int) -> bytes:
     """Return the first line of a new segment."""
     salt = secrets.token_hex(_SALT_BYTES)
-    header = Header(FORMAT, chain, number, keys.ring.suite.name, salt, previous.hex(), now)
+    header = Header(FORMAT, *segment, keys.ring.suite.name, salt, previous.hex(), now)
     return msgspec.json.encode(header) + b"\n"
 
 
@@ -180,10 +135,10 @@ class Reading:
             yield from self.entries()
 
 
-def close_segment(
-    keys: AuditKeys, segment: Segment, reading: Reading, times: tuple[int, int], now: int, dropped: int = 0
+def signed_statement(
+    keys: AuditKeys, reading: Reading, times: tuple[int, int], now: int, dropped: int = 0
 ) -> Statement:
-    """Sign and write the statement of a segment whose end ``reading`` stands at."""
+    """Return the signed statement of a segment whose end ``reading`` stands at."""
     header = reading.header
     unsigned = Statement(
         format=FORMAT,
@@ -201,10 +156,7 @@ def close_segment(
         key=keys.name,
     )
     signature = base64.b64encode(keys.sign(unsigned.signed)).decode()
-    statement = msgspec.structs.replace(unsigned, signature=signature)
-    replace_file(segment.statement_path, msgspec.json.encode(statement) + b"\n")
-    keys.witness(header.chain, header.number, statement.hash)
-    return statement
+    return msgspec.structs.replace(unsigned, signature=signature)
 
 
 def is_signed(keys: AuditKeys, statement: Statement) -> bool:

@@ -1,33 +1,24 @@
 """Does the log say what was written? Finds entries changed, removed or reordered, cut tails, lost segments.
 
-Three witnesses are heard: the chain itself, the signed statements of closed segments, and what the key
-folder and the index remember. What none of them can tell is said in ``docs/audit.md``.
+Three witnesses are heard: the chain itself, the signed statements of closed segments, and what is remembered
+of it: by the index, and of the newest segments by the key folder (in a database, by a collection beside the
+log). What none of them can tell is said in ``docs/audit.md``.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
-from pathlib import Path
 from typing import Final
 
 from fhir_server.audit.chain import BEGINNING, Broken, Torn
 from fhir_server.audit.entry import Undecodable
-from fhir_server.audit.index import Position
 from fhir_server.audit.keys import AuditKeys
 from fhir_server.audit.prune import pruned_through
-from fhir_server.audit.segment import (
-    BadSegment,
-    Reading,
-    Segment,
-    Statement,
-    chain_folders,
-    is_signed,
-    segments,
-)
-from fhir_server.audit.writer import is_free
+from fhir_server.audit.segment import BadSegment, Reading, Statement, is_signed, read_statement
+from fhir_server.audit.shelf import Position, Segment, Shelf
 
 _MOMENT_SECONDS: Final = 0.2
 
@@ -64,16 +55,16 @@ class _Followed:
     findings: list[Finding] = field(default_factory=list)
 
 
-def verify(log: Path, keys: AuditKeys, positions: Mapping[str, Position]) -> Report:
-    """Verify every chain below ``log``; ``positions``: up to where the index had read each chain."""
+def verify(shelf: Shelf, keys: AuditKeys) -> Report:
+    """Verify every chain on a shelf, while processes write to it or not."""
     findings: list[Finding] = []
     counted = entries = 0
-    heads = keys.heads()
-    folders = {folder.name: folder for folder in chain_folders(log)}
-    lost = sorted({*heads, *positions} - folders.keys())
+    heads, positions = shelf.heads(), shelf.positions()
+    chains = shelf.chains()
+    lost = sorted({*heads, *positions} - set(chains))
     findings += [Finding(name, None, "the whole chain is missing, but it is remembered.") for name in lost]
-    for name, folder in folders.items():
-        checker = _Checker(folder, keys, positions.get(name))
+    for name in chains:
+        checker = _Checker(shelf, name, keys, positions.get(name))
         findings += checker.check(heads.get(name))
         counted += checker.segments
         entries += checker.entries
@@ -83,15 +74,16 @@ def verify(log: Path, keys: AuditKeys, positions: Mapping[str, Position]) -> Rep
 class _Checker:
     """Verifies one chain from its first segment to its last."""
 
-    def __init__(self, folder: Path, keys: AuditKeys, position: Position | None) -> None:
-        self._folder = folder
+    def __init__(self, shelf: Shelf, chain: str, keys: AuditKeys, position: Position | None) -> None:
+        self._shelf = shelf
+        self._chain = chain
         self._keys = keys
         self._position = position
         self.segments = 0
         self.entries = 0
 
     def check(self, head: tuple[int, str] | None) -> Iterator[Finding]:
-        known = segments(self._folder)
+        known = self._shelf.segments(self._chain)
         numbers = [segment.number for segment in known]
         newest = max(numbers, default=0)
         remembered = max(head[0] if head else 0, self._position.segment if self._position else 0)
@@ -100,16 +92,17 @@ class _Checker:
                 yield self._missing(number)
         for number in range(newest + 1, remembered + 1):
             yield self._missing(number)
-        gone = pruned_through(self._folder, self._keys)
+        gone = pruned_through(self._shelf, self._chain, self._keys)
         previous: str | None = BEGINNING.hex()
         for segment in known:
             findings, previous = self._segment(segment, previous, newest, gone)
             yield from findings
             if head is not None and head[0] == segment.number and previous not in (None, head[1]):
-                yield Finding(segment.name, None, "it is not the segment that the key folder remembers.")
+                words = "it is not the segment that was remembered when it was closed."
+                yield Finding(segment.name, None, words)
 
     def _missing(self, number: int) -> Finding:
-        return Finding(Segment(self._folder, number).name, None, "the segment is missing.")
+        return Finding(Segment(self._chain, number).name, None, "the segment is missing.")
 
     def _segment(
         self, segment: Segment, previous: str | None, newest: int, gone: int
@@ -120,13 +113,13 @@ class _Checker:
             return [Finding(segment.name, entry, words)]
 
         try:
-            statement = segment.statement()
+            statement = read_statement(self._shelf.statement(segment))
         except BadSegment:
             return found("its statement cannot be read."), None
         findings: list[Finding] = []
         if statement is not None:
             findings += self._statement(segment, statement, previous)
-            if not segment.path.exists():
+            if self._shelf.header(segment) is None:
                 if segment.number > gone:
                     findings += found("its entries are missing; they were not pruned by command.")
                 return findings, statement.hash
@@ -140,15 +133,15 @@ class _Checker:
         words = []
         if not is_signed(self._keys, statement):
             words.append("its statement is not signed by this audit's key, or was changed.")
-        if (statement.chain, statement.number) != (self._folder.name, segment.number):
+        if (statement.chain, statement.number) != segment:
             words.append(
                 f"its statement is that of {statement.chain}/{statement.number:08d}: it was swapped."
             )
         if previous is not None and statement.previous != previous:
             words.append("it does not follow the segment before it.")
-        if statement.dropped and segment.torn_path.exists():
+        if statement.dropped and (torn := self._shelf.torn(segment)):
             words.append(
-                f"a crash left {statement.dropped} unreadable bytes; look at {segment.torn_path.name}, "
+                f"a crash left {statement.dropped} unreadable bytes; look at {torn}, "
                 "and move it away once you know why."
             )
         return [Finding(segment.name, None, each) for each in words]
@@ -158,21 +151,21 @@ class _Checker:
     ) -> tuple[list[Finding], str | None]:
         """Follow the chain through a segment; compare its end with what is remembered of it."""
         try:
-            reading = Reading.begin(self._keys, segment.path.read_bytes())
+            reading = Reading.begin(self._keys, self._shelf.content(segment) or b"")
         except BadSegment:
             return [Finding(segment.name, None, "its header cannot be read.")], None
         header, words = reading.header, []
-        if (header.chain, header.number) != (self._folder.name, segment.number):
+        if (header.chain, header.number) != segment:
             words.append(f"its header is that of {header.chain}/{header.number:08d}: it was swapped.")
         if statement is None and previous is not None and header.previous != previous:
             words.append("it does not follow the segment before it.")
         findings = [Finding(segment.name, None, each) for each in words]
         marked = self._position if self._position and self._position.segment == segment.number else None
         followed = self._follow(segment, reading, marked, is_closed=statement is not None)
-        if not followed.is_whole and statement is None and not is_free(self._folder):
+        if not followed.is_whole and statement is None and not self._shelf.is_free(self._chain):
             # A process writes to it: an entry may have been half there. It is whole after a moment, or never.
             time.sleep(_MOMENT_SECONDS)
-            reading = Reading.begin(self._keys, segment.path.read_bytes())
+            reading = Reading.begin(self._keys, self._shelf.content(segment) or b"")
             followed = self._follow(segment, reading, marked, is_closed=False)
         self.entries += followed.entries
         findings += followed.findings
@@ -197,7 +190,7 @@ class _Checker:
                     found.is_witnessed = reading.chain.last.hex() == marked.hash
         except Torn as torn:
             # A process that is writing at this moment leaves an entry that is not all there yet.
-            if is_closed or is_free(self._folder):
+            if is_closed or self._shelf.is_free(self._chain):
                 words = "the file ends within it: its tail was cut."
                 found.findings.append(Finding(segment.name, torn.number, words))
         except Broken as broken:

@@ -40,7 +40,7 @@ def verify(data: DataOption = None, keys: KeysOption = None) -> None:
     settings = read_settings(data=data, keys=keys)
     parts.key_ring(settings)
     with err.status("Following the chains"):
-        report = verified(settings.data, settings.key_folder)
+        report = verified(settings)
     for finding in report.findings:
         out.print(f"- {finding}", markup=False, soft_wrap=True)
     counted = f"{report.entries:,} entries in {report.segments:,} segments"
@@ -67,18 +67,17 @@ def export(
 ) -> None:
     """Write the AuditEvents of a time as NDJSON; its last line is a Provenance that signs the rest."""
     from fhir_server.audit.export import exported  # noqa: PLC0415 - late, as in parts.py
-    from fhir_server.audit.opening import log_folder, open_keys, origin_of  # noqa: PLC0415
+    from fhir_server.audit.opening import open_keys, opened_shelf, origin_of  # noqa: PLC0415
 
     settings = read_settings(data=data, keys=keys)
     parts.key_ring(settings)
-    own = open_keys(settings.data, settings.key_folder)
     now = now_ms()
     begin = 0 if since is None else _ms(since, settings)
     end = now + 1 if until is None else _ms(until, settings)
-    lines = exported(log_folder(settings.data), own, begin, end, now, origin_of(settings.base_url))
     count = -1
-    with _output(file) as output, _sound():
-        for line in lines:
+    with opened_shelf(settings) as shelf, _output(file) as output, _sound():
+        own = open_keys(settings, shelf)
+        for line in exported(shelf, own, begin, end, now, origin_of(settings.base_url)):
             output.write(line)
             count += 1
     err.print(f"{count:,} AuditEvents, signed by key {own.name}.")
@@ -87,11 +86,12 @@ def export(
 @audit.command(name="public-key")
 def public_key(data: DataOption = None, keys: KeysOption = None) -> None:
     """Print the public key that exports and segments are checked with, as PEM."""
-    from fhir_server.audit.opening import open_keys  # noqa: PLC0415 - late, as in parts.py
+    from fhir_server.audit.opening import open_keys, opened_shelf  # noqa: PLC0415 - late, as in parts.py
 
     settings = read_settings(data=data, keys=keys)
     parts.key_ring(settings)
-    typer.echo(open_keys(settings.data, settings.key_folder).public.decode(), nl=False)
+    with opened_shelf(settings) as shelf:
+        typer.echo(open_keys(settings, shelf).public.decode(), nl=False)
 
 
 @audit.command()
@@ -99,21 +99,22 @@ def prune(
     data: DataOption = None, keys: KeysOption = None, days: DaysOption = None, yes: YesOption = False
 ) -> None:
     """Remove the entries of whole segments that are older than the retention; the server must be stopped."""
-    from fhir_server.audit.opening import log_folder, open_keys  # noqa: PLC0415 - late, as in parts.py
-    from fhir_server.audit.prune import forget_index, prune  # noqa: PLC0415 - late, as in parts.py
+    from fhir_server.audit.opening import open_keys, opened_shelf  # noqa: PLC0415 - late, as in parts.py
+    from fhir_server.audit.prune import prune  # noqa: PLC0415 - late, as in parts.py
 
     settings = read_settings(data=data, keys=keys)
     parts.key_ring(settings)
     keep = settings.audit_retention_days if days is None else days
     if not yes:
         typer.confirm(f"Remove for ever what is older than {keep} days?", abort=True)
-    folder = log_folder(settings.data)
-    with _sound():
-        names = prune(folder, open_keys(settings.data, settings.key_folder), keep, now_ms())
+    with opened_shelf(settings) as shelf, _sound():
+        names = prune(shelf, open_keys(settings, shelf), keep, now_ms())
+        if names:
+            # It holds what was pruned.
+            shelf.forget_index()
     if not names:
         out.print(f"Nothing is older than {keep} days.")
         return
-    forget_index(folder)
     out.print(f"Pruned: {', '.join(names)}.", markup=False, soft_wrap=True)
     out.print(f"{asyncio.run(_index(settings)):,} AuditEvents indexed anew.")
 

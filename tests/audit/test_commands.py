@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -11,12 +12,19 @@ import pytest
 from fhir_server.audit.export import digest_of
 from fhir_server.audit.keys import verify as is_signed
 from fhir_server.audit.prune import DAY_MS
-from fhir_server.audit.segment import Segment
+from fhir_server.audit.segment import read_statement
+from fhir_server.audit.shelf import Segment
 from fhir_server.cli import app, main
 from fhir_server.clock import instant, now_ms
 from fhir_server.validation import errors
+from tests import engines
 from tests.architecture.sizes import ROOT
-from tests.audit.world import NOW, keys_in, read, write, written
+from tests.audit.hands import flip, hands_on
+from tests.audit.world import NOW, keys_in, read, shelf_in, write, written
+
+pytestmark = pytest.mark.every_engine
+
+FIRST = Segment("p00", 1)
 
 
 class Answer:
@@ -35,6 +43,7 @@ class Command:
         self.folder, self._monkeypatch, self._capfd = folder, monkeypatch, capfd
 
     def __call__(self, *words: str) -> Answer:
+        self._monkeypatch.setenv("FHIR_STORE", engines.address(self.folder))
         places = ["--data", str(self.folder), "--keys", str(self.folder / "keys")]
         self._monkeypatch.setattr("sys.argv", ["fhir-server", "audit", *words, *places])
         with pytest.raises(SystemExit) as stopped:
@@ -50,6 +59,12 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.Captu
     return Command(tmp_path, monkeypatch, capfd)
 
 
+def spoil(folder: Path) -> None:
+    """Change the last entry of the log."""
+    with closing(shelf_in(folder)) as shelf:
+        hands_on(shelf, folder / "audit").write(FIRST, flip(shelf.content(FIRST) or b""))
+
+
 def test_verify_says_that_all_is_sound(command: Command) -> None:
     answer = command("verify")
 
@@ -58,8 +73,7 @@ def test_verify_says_that_all_is_sound(command: Command) -> None:
 
 
 def test_verify_says_what_is_wrong_and_where(command: Command) -> None:
-    path = Segment(command.folder / "audit/p00", 1).path
-    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    spoil(command.folder)
     answer = command("verify")
 
     assert answer.code == 1
@@ -99,8 +113,7 @@ def test_an_export_holds_the_span_that_was_asked_for(command: Command) -> None:
 
 
 def test_an_export_of_a_broken_log_is_refused(command: Command) -> None:
-    path = Segment(command.folder / "audit/p00", 1).path
-    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    spoil(command.folder)
     answer = command("export")
 
     assert answer.code == 1
@@ -116,9 +129,10 @@ def test_prune_removes_what_is_old_and_its_events_and_nothing_else(command: Comm
     command("index")
     assert command("prune", "--days", "36500", "--yes").out == "Nothing is older than 36500 days.\n"
     write(command.folder, [[read(1, at=now_ms())]])
-    for statement in (Segment(command.folder / "audit/p00", 1).statement(),):
-        assert statement is not None
-        assert statement.last < now_ms() - 180 * DAY_MS
+    with closing(shelf_in(command.folder)) as shelf:
+        statement = read_statement(shelf.statement(FIRST))
+    assert statement is not None
+    assert statement.last < now_ms() - 180 * DAY_MS
 
     answer = command("prune", "--days", "180", "--yes")
 
@@ -133,11 +147,10 @@ def test_pruning_below_the_legal_days_is_misuse(command: Command) -> None:
 
 
 def test_pruning_while_a_process_holds_a_chain_is_refused(command: Command) -> None:
-    import fcntl  # noqa: PLC0415 - only here
-
-    with (command.folder / "audit/p00/lock").open("r+b") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with closing(shelf_in(command.folder)) as shelf:
+        hold = shelf.take()
         answer = command("prune", "--days", "180", "--yes")
+        hold.release()
 
     assert answer.code == 1
     assert "stop it" in answer.err

@@ -11,14 +11,13 @@ from typing import Any
 
 import pytest
 
-from fhir_server.audit import writer
+from fhir_server.audit import files
 from fhir_server.audit.entry import Entry
-from fhir_server.audit.opening import verified
 from fhir_server.interactions.context import Context
 from fhir_server.interactions.request import CLIENT_GONE, Reply
 from fhir_server.interactions.runner import INTERACTIONS
 from fhir_server.rest import hangup
-from tests.audit.world import written
+from tests.audit.world import checked, written
 from tests.http.server import Server, entry, load, refused, served, statuses
 
 Tree = dict[str, Any]
@@ -329,7 +328,7 @@ def test_what_cannot_be_recorded_is_not_answered(server: Server, monkeypatch: py
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as broken:
-        broken.setattr(writer.os, "pwrite", full)
+        broken.setattr(files.os, "pwrite", full)
         response = server.get("Patient/p1")
     assert response.status_code == 503
     assert 'resourceType":"Patient' not in response.text
@@ -348,7 +347,7 @@ def test_it_is_answered_with_an_alarm_when_the_setting_says_so(
             raise OSError(28, "No space left on device")
 
         with monkeypatch.context() as broken:
-            broken.setattr(writer.os, "pwrite", full)
+            broken.setattr(files.os, "pwrite", full)
             assert server.get("Patient/p1").status_code == 200
     said = "".join(capfd.readouterr())
     assert "in no audit log" in said
@@ -375,4 +374,4 @@ def test_an_index_that_is_lost_is_made_anew_of_the_log(server: Server) -> None:
 
     # Who asked for the audit of p1 looked at p1's record as well.
     assert events(server, "patient=Patient/p1&_sort=date")[: len(before)] == before
-    assert verified(server.folder, server.folder / "keys").findings == ()
+    assert checked(server.folder).findings == ()

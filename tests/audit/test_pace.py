@@ -11,7 +11,7 @@ import pytest
 from fhir_server.audit.entry import Entry
 from fhir_server.audit.log import Log, Pace
 from fhir_server.audit.writer import Writer
-from tests.audit.world import keys_in, read, written
+from tests.audit.world import files_in, keys_in, read, written_in
 
 
 def after(*groups: tuple[float, float, int, int]) -> Pace:
@@ -60,6 +60,10 @@ def test_a_loop_that_is_busy_while_a_long_write_goes_on_shares_no_group() -> Non
     assert pace.enough == 16
 
 
+def there(folder: Path) -> list[Entry]:
+    return written_in(files_in(folder), keys_in(folder))
+
+
 @pytest.fixture
 def groups(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many entries each group had."""
@@ -77,18 +81,18 @@ def groups(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 async def test_enough_are_handed_over_while_the_loop_works_on_the_others(
     tmp_path: Path, groups: list[int]
 ) -> None:
-    log = Log.open(tmp_path / "audit", keys_in(tmp_path))
+    log = Log.open(files_in(tmp_path), keys_in(tmp_path))
     await asyncio.gather(*(log.append([read(number)]) for number in range(20)))
     await log.close()
 
     assert groups == [8, 12]
-    assert [entry.at for entry in written(tmp_path)] == [read(number).at for number in range(20)]
+    assert [entry.at for entry in there(tmp_path)] == [read(number).at for number in range(20)]
 
 
 async def test_fewer_are_handed_over_when_the_loop_has_nothing_else_to_do(
     tmp_path: Path, groups: list[int]
 ) -> None:
-    log = Log.open(tmp_path / "audit", keys_in(tmp_path))
+    log = Log.open(files_in(tmp_path), keys_in(tmp_path))
     await asyncio.gather(*(log.append([read(number)]) for number in range(7)))
 
     assert groups == [7]
@@ -96,9 +100,9 @@ async def test_fewer_are_handed_over_when_the_loop_has_nothing_else_to_do(
 
 
 async def test_what_nobody_waits_for_is_written_too(tmp_path: Path, groups: list[int]) -> None:
-    log = Log.open(tmp_path / "audit", keys_in(tmp_path))
+    log = Log.open(files_in(tmp_path), keys_in(tmp_path))
     log.put([read(1)])
     log.put([read(2)])
     await log.close()
 
-    assert sum(groups) == len(written(tmp_path)) == 2
+    assert sum(groups) == len(there(tmp_path)) == 2

@@ -1,23 +1,31 @@
-"""What the tests of the audit share: entries, a log in a folder, what a log holds."""
+"""What the tests of the audit share: entries, a log in files or in MongoDB, what a log holds."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 from hypothesis import strategies as st
 
 from fhir_server.audit.entry import Agent, Entry, Item
+from fhir_server.audit.files import FileShelf
 from fhir_server.audit.keys import AuditKeys
 from fhir_server.audit.log import Log
-from fhir_server.audit.segment import Reading, chain_folders, segments
+from fhir_server.audit.mongodb.shelf import MongoShelf
+from fhir_server.audit.segment import Reading
+from fhir_server.audit.shelf import Segment, Shelf
+from fhir_server.audit.verify import Report, verify
 from fhir_server.audit.writer import Options
 from fhir_server.crypto.keys import KeyRing
+from tests import engines
 
 NURSE = Agent("app-1", "Practitioner/9", "Organization/3", ("nurse",), "TREAT", "jti-1", "10.0.0.1")
 BACKEND = Agent("sync", purpose="HPAYMT", token="jti-2")
 NOW = 1_760_000_000_000
+LEASE_SECONDS = 1.0
+"""How long a process of the tests keeps a chain in MongoDB after its last word."""
 
 texts = st.text(max_size=20)
 agents = st.builds(Agent, texts, texts, texts, st.lists(texts, max_size=2).map(tuple), texts, texts, texts)
@@ -52,11 +60,36 @@ def keys_in(folder: Path, suite: str = "standard") -> AuditKeys:
     return AuditKeys.open(folder / "keys", suite, may_create=True)
 
 
+def shelf_at(folder: Path, address: str) -> Shelf:
+    """Return the shelf of the log in MongoDB at ``address``, or below ``folder`` when that is empty."""
+    if address:
+        return MongoShelf(address, lease_seconds=LEASE_SECONDS)
+    return files_in(folder)
+
+
+def files_in(folder: Path) -> FileShelf:
+    """Return the shelf of a log in files, whichever engine the test runs on."""
+    return FileShelf(folder / "audit", folder / "keys" / "audit")
+
+
+def shelf_in(folder: Path) -> Shelf:
+    """Return the shelf of the log of this data folder, on the engine that the test runs on; close it."""
+    return shelf_at(folder, engines.address(folder))
+
+
 def write(folder: Path, groups: Sequence[Sequence[Entry]], *, segment_bytes: int = 2**20) -> None:
-    """Write groups into a log in ``folder``, one after the other, and close it."""
+    """Write groups into the log of a folder, one after the other, and close it."""
+    with closing(shelf_in(folder)) as shelf:
+        write_in(shelf, keys_in(folder), groups, segment_bytes=segment_bytes)
+
+
+def write_in(
+    shelf: Shelf, keys: AuditKeys, groups: Sequence[Sequence[Entry]], *, segment_bytes: int = 2**20
+) -> None:
+    """Write groups into the log on a shelf, one after the other, and close it."""
 
     async def run() -> None:
-        log = Log.open(folder / "audit", keys_in(folder), Options(segment_bytes=segment_bytes))
+        log = Log.open(shelf, keys, Options(segment_bytes=segment_bytes))
         for group in groups:
             await log.append(group)
         await log.close()
@@ -65,12 +98,28 @@ def write(folder: Path, groups: Sequence[Sequence[Entry]], *, segment_bytes: int
 
 
 def written(folder: Path) -> list[Entry]:
-    """Return all entries of the log in ``folder``, chain by chain."""
-    keys = keys_in(folder)
+    """Return all entries of the log of a folder, chain by chain."""
+    with closing(shelf_in(folder)) as shelf:
+        return written_in(shelf, keys_in(folder))
+
+
+def written_in(shelf: Shelf, keys: AuditKeys) -> list[Entry]:
+    """Return all entries of the log on a shelf, chain by chain."""
     return [
         entry
-        for chain in chain_folders(folder / "audit")
-        for segment in segments(chain)
-        if segment.path.exists()
-        for _, entry in Reading.begin(keys, segment.path.read_bytes()).entries()
+        for chain in shelf.chains()
+        for segment in shelf.segments(chain)
+        if (content := shelf.content(segment)) is not None
+        for _, entry in Reading.begin(keys, content).entries()
     ]
+
+
+def checked(folder: Path) -> Report:
+    """Verify the log of a folder."""
+    with closing(shelf_in(folder)) as shelf:
+        return verify(shelf, keys_in(folder))
+
+
+def newest(shelf: Shelf) -> Segment:
+    """Return the newest segment of the first chain."""
+    return shelf.segments("p00")[-1]
