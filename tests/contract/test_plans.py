@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -154,53 +153,6 @@ async def test_what_contains_a_text_is_found_again_from_memory_and_after_a_chang
 
     await put(store, change("Patient", "a", 2, strings=[["name", "Zhang Min"]]))
     assert await found() == ["b"]
-
-
-@pytest.mark.parametrize(
-    ("dates", "rising", "falling"),
-    [
-        ([], ["other", "o1", "o3"], ["o3", "o1", "other"]),
-        ([2 * DAY], ["o1", "other", "o3"], ["o3", "other", "o1"]),
-        ([2 * DAY, 9 * DAY], ["o1", "other", "o3"], ["other", "o3", "o1"]),
-    ],
-    ids=["none", "one", "several"],
-)
-async def test_candidates_are_sorted_by_a_date_however_many_values_it_has(
-    store: Any, dates: list[int], rising: list[str], falling: list[str]
-) -> None:
-    for n in (1, 3):
-        await put(store, change("Observation", f"o{n}", **of_day(n * DAY)))
-    await put(store, change("Observation", "other", **of_day(*dates)))
-
-    for descending, expected in ((False, rising), (True, falling)):
-        sorts = (Sort("date", descending), Sort("_id"))
-        page = await store.search(ALL, Query("Observation", code("common"), sorts, explain=True))
-        assert page.plan["order"] == "keys of every candidate"
-        assert [match.id for match in page.matches] == expected
-
-
-def of_day(*moments: int) -> dict[str, Any]:
-    return {"tokens": [["code", "s", "common"]], "dates": [["date", each, each] for each in moments]}
-
-
-@pytest.mark.parametrize("steps", [4000, 0], ids=["walked", "picked"])
-async def test_who_is_referred_to_many_times_comes_once(
-    store: Any, monkeypatch: pytest.MonkeyPatch, steps: int
-) -> None:
-    monkeypatch.setattr(search, "_STROLL", steps)
-    monkeypatch.setattr(search, "PROBE", 0)
-    await put(store, *(change("Patient", f"p{n}") for n in range(9)))
-    for n in range(60):
-        referring = [["subject", f"Patient/p{n % 6}"]]
-        asked_for = [["code", "s", "common"]]
-        await put(store, change("Observation", f"o{n}", tokens=asked_for, references=referring))
-
-    query = Query("Patient", Has("Observation", "subject", code("common")), count=2)
-    pages = [await store.search(ALL, query)]
-    while pages[-1].next is not None:
-        pages.append(await store.search(ALL, replace(query, after=pages[-1].next)))
-
-    assert [match.id for page in pages for match in page.matches] == [f"p{n}" for n in range(6)]
 
 
 COSTLY: dict[str, Query] = {

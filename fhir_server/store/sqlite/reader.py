@@ -1,7 +1,8 @@
 """Reading: at once in the event loop while it is quick, in a thread with a time limit when it is not.
 
 An indexed page takes some hundred microseconds, less than handing it to a thread and back; what turns out to
-take longer is stopped by SQLite's progress handler and begun again in the pool.
+take longer is stopped by SQLite's progress handler and begun again in the pool. Searches whose like were
+stopped lately (:mod:`shapes`) begin in the pool.
 """
 
 from __future__ import annotations
@@ -16,11 +17,15 @@ from typing import TypeVar
 
 from fhir_server.store.sqlite.functions import refusal
 from fhir_server.store.sqlite.schema import Connection
+from fhir_server.store.sqlite.shapes import Shape, Stopped
 from fhir_server.store.sqlite.trouble import closed, is_interrupt, too_costly, unavailable
 
 T = TypeVar("T")
 
 INLINE_SECONDS = 0.003
+_SAFELY = 0.5
+"""What took so much of that in the pool would have been quick in the event loop too, had it been busy."""
+
 UNLIMITED = 1e9
 """Seconds for work that may take as long as it takes."""
 
@@ -35,10 +40,11 @@ class Late(Exception):
 
 
 class Session:
-    """One reader connection and the time until which it may work."""
+    """One reader connection and the time until which it may work; ``in_loop``: in the event loop."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, *, in_loop: bool = False) -> None:
         self.connection = connection
+        self._in_loop = in_loop
         self._until = _FOREVER
         self._stopped = False
         self._given_up: threading.Event | None = None
@@ -56,6 +62,11 @@ class Session:
     def check(self) -> None:
         """Raise :class:`Late` when the time is over: for loops between statements."""
         if self._late():
+            raise Late
+
+    def leave_loop(self) -> None:
+        """Raise :class:`Late` in the event loop: what follows takes long, and no handler would stop it."""
+        if self._in_loop:
             raise Late
 
     def attempt(
@@ -94,7 +105,8 @@ class Readers:
     def __init__(self, connect: Callable[[], Connection], *, threads: int, seconds: float) -> None:
         self._connect = connect
         self._seconds = seconds
-        self._inline = Session(connect())
+        self._inline = Session(connect(), in_loop=True)
+        self._stopped = Stopped()
         self._own = threading.local()
         self._sessions = [self._inline]
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="store-read")
@@ -110,36 +122,56 @@ class Readers:
             raise unavailable(error) from error
 
     async def run(
-        self, work: Callable[[Session], T], *, quick: bool = True, seconds: float | None = None
+        self,
+        work: Callable[[Session], T],
+        *,
+        quick: bool = True,
+        seconds: float | None = None,
+        shape: Callable[[], Shape] | None = None,
     ) -> T:
         """Run ``work`` on a snapshot; ``quick``: try it in the event loop first.
 
-        ``seconds``: its limit in the pool, waiting included; None = the limit of searches. ``work`` may run
+        ``seconds``: its limit in the pool, waiting included; None = the limit of searches. ``shape``: what
+        kind of work it is: where one of a kind was stopped, the next is not tried in vain. ``work`` may run
         twice and must have no effects. Raises Fault(TOO_COSTLY) when the limit is over. Who is cancelled
         while it waits stops the work too.
         """
         if self._closed:
             raise closed()
-        if quick:
+        known = shape() if quick and shape and self._stopped else None
+        if quick and (known is None or known not in self._stopped):
             try:
                 return self._faulty(self._inline, work, INLINE_SECONDS)
             except Late:
-                pass
+                if shape is not None:
+                    self._stopped.add(shape())
+                known = None
         limit = self._seconds if seconds is None else seconds
         until = time.monotonic() + limit
         given_up = threading.Event()
         try:
-            return await asyncio.get_running_loop().run_in_executor(
+            result, taken = await asyncio.get_running_loop().run_in_executor(
                 self._pool, self._pooled, work, until, given_up
             )
         except asyncio.CancelledError:
             # Nobody waits any more: the thread and the processor are for others.
             given_up.set()
             raise
+        if known is not None:
+            if taken > INLINE_SECONDS * _SAFELY:
+                self._stopped.add(known)
+            else:
+                self._stopped.was_quick(known)
+        return result
 
-    def _pooled(self, work: Callable[[Session], T], until: float, given_up: threading.Event) -> T:
+    def _pooled(
+        self, work: Callable[[Session], T], until: float, given_up: threading.Event
+    ) -> tuple[T, float]:
+        """Return the result and the seconds of processor that it took."""
+        began = time.thread_time()
         try:
-            return self._faulty(self._session(), work, until - time.monotonic(), given_up)
+            result = self._faulty(self._session(), work, until - time.monotonic(), given_up)
+            return result, time.thread_time() - began
         except Late:
             raise (closed() if self._closed else too_costly()) from None
 

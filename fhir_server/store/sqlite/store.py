@@ -50,6 +50,7 @@ from fhir_server.store.sqlite.learned import Learner
 from fhir_server.store.sqlite.names import Names, Unallotted
 from fhir_server.store.sqlite.opening import FILE, make_ready
 from fhir_server.store.sqlite.origin import SqliteOrigin
+from fhir_server.store.sqlite.pages import page_of
 from fhir_server.store.sqlite.parameters import SqliteParameters
 from fhir_server.store.sqlite.past import Matcher, Past
 from fhir_server.store.sqlite.reader import UNLIMITED, Readers, Session
@@ -58,12 +59,12 @@ from fhir_server.store.sqlite.rotation import Progress, Rotation
 from fhir_server.store.sqlite.rows import rows_of
 from fhir_server.store.sqlite.search import Searcher
 from fhir_server.store.sqlite.seen import Seen
+from fhir_server.store.sqlite.shapes import Shape, shape_of
 from fhir_server.store.sqlite.soundness import inspect
 from fhir_server.store.sqlite.stamps import Changes, SqliteStamps
 from fhir_server.store.sqlite.state import SqliteState
 from fhir_server.store.sqlite.trouble import closed, unavailable
 from fhir_server.store.sqlite.turns import Turns
-from fhir_server.store.sqlite.walks import Match
 from fhir_server.store.sqlite.writer import Writer
 
 _SCAN_CHUNK: Final = 200
@@ -240,28 +241,16 @@ class SqliteStore:
             matches = searcher.page(query, where) if query.count or query.explain else []
             plan = searcher.explained() if query.explain else None
             total = searcher.total(query.type, where) if query.total == "accurate" else None
-            page = self._page(session, query, matches, total)
+            page = page_of(self._tools.opener, session, query, matches, total)
             if plan is None:
                 return page
             return replace(page, plan={**plan, "microseconds": (time.perf_counter_ns() - began) // 1000})
 
-        return await self._readers.run(work, quick=query.count <= _INLINE_COUNT)
+        def shape() -> Shape:
+            whole = visibility.is_everything or isinstance(visibility.of(query.type), Everything)
+            return shape_of(query, is_guarded=not whole)
 
-    def _page(
-        self, session: Session, query: Query, matches: Sequence[Match], total: int | None = None
-    ) -> Page:
-        """Open what is shown of ``matches``, which hold one more if there is more in the direction walked."""
-        back, more = query.before is not None, bool(query.count) and len(matches) > query.count
-        shown = matches[-query.count :] if back and query.count else matches[: query.count]
-        stored = self._tools.opener.current(session.connection, (sk for sk, _ in shown))
-        positions = [_position(match) for match in shown]
-        page = Page(stored, total, None, positions=positions)
-        if not shown:
-            return page
-        first, last = positions[0], positions[-1]
-        if back:
-            return replace(page, next=last, previous=first if more else None)
-        return replace(page, next=last if more else None, previous=first if query.after else None)
+        return await self._readers.run(work, shape=shape)
 
     def _searcher(self, connection: sqlite3.Connection, held: Held = NONE_HELD) -> Searcher:
         return Searcher(Compiler(connection, self._names, self._tools.blind, held), self._tools.clinical)
@@ -315,7 +304,7 @@ class SqliteStore:
 
     def _chunk(self, query: Query, session: Session) -> Page:
         matches = self._searcher(session.connection).page(query, query.where)
-        return self._page(session, query, matches)
+        return page_of(self._tools.opener, session, query, matches)
 
     async def facts(self) -> Facts:
         """Count and measure."""
@@ -381,7 +370,3 @@ class SqliteStore:
         await self._readers.close()
         self._turns.close()
         self._changes.close()
-
-
-def _position(match: Match) -> Position:
-    return Position(match[1], match[0])

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from fhir_server.store.sqlite import schema
+from fhir_server.store.sqlite import reader, schema
 from fhir_server.store.sqlite.reader import Late, Readers, Session
+from fhir_server.store.sqlite.shapes import _TRUST
 
 
 def test_a_read_that_uses_up_its_time_leaves_the_connection_ready_for_the_next(tmp_path: Path) -> None:
@@ -109,4 +110,51 @@ async def test_work_that_nobody_waits_for_any_more_is_stopped(tmp_path: Path) ->
 
     async with asyncio.timeout(10):
         assert await readers.run(one, quick=False) == 1
+    await readers.close()
+
+
+async def test_work_of_a_kind_that_was_stopped_begins_in_the_pool_until_it_is_quick(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reader, "INLINE_SECONDS", 0.1)
+    readers = Readers(lambda: schema.connect(tmp_path / "x.sqlite"), threads=1, seconds=60)
+    places: list[bool] = []
+
+    def tried(session: Session) -> bool:
+        places.append(session._in_loop)
+        if many:
+            session.leave_loop()
+        return session._in_loop
+
+    async def run(kind: str) -> bool:
+        return await readers.run(tried, shape=lambda: (kind,))
+
+    many = True
+    assert not await run("a")
+    assert places == [True, False]  # tried, given up, handed over
+    many = False
+    places.clear()
+    assert [await run("a") for _ in range(_TRUST)] == [False] * _TRUST
+    assert await run("b")
+    assert places == [*[False] * _TRUST, True]
+
+    assert await run("a")
+    await readers.close()
+
+
+async def test_work_that_stays_slow_in_the_pool_stays_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reader, "INLINE_SECONDS", 0.0)
+    readers = Readers(lambda: schema.connect(tmp_path / "x.sqlite"), threads=1, seconds=60)
+    places: list[bool] = []
+
+    def heavy(session: Session) -> None:
+        places.append(session._in_loop)
+        session.leave_loop()
+
+    for _ in range(_TRUST + 2):
+        await readers.run(heavy, shape=lambda: ("a",))
+
+    assert places == [True, *[False] * (_TRUST + 2)]
     await readers.close()
