@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any, Final
 
 from pymongo.errors import DuplicateKeyError
@@ -73,3 +74,10 @@ def _refuse_newer(meta: dict[str, Any]) -> None:
             f"The store has schema version {version}, this program knows {schema.VERSION}: use the newer"
             " program.",
         )
+
+
+async def forget_all_but(engine: Engine, numbers: Collection[int]) -> None:
+    """Remove the proofs of the keys that are about to be retired."""
+    kept = [f"{proofs.PROOF}{number}" for number in numbers]
+    where = {_PROOF: {"$exists": True}, "_id": {"$nin": kept}}
+    await engine.db.get_collection(META).delete_many(where)

@@ -25,6 +25,7 @@ async def written(tools: Tools, work: Callable[[AsyncClientSession], Awaitable[T
     ``work`` may run several times. Raises what it raises, and Fault(UNAVAILABLE) for the engine's errors.
     """
     until = time.monotonic() + tools.engine.lock_seconds
+    tools.envelope.refresh()
     try:
         while True:
             try:
