@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
 from typing import Final, cast
 
@@ -21,6 +22,7 @@ from fhir_server.search.visibility import Visibility
 from fhir_server.store.api import (
     Change,
     Condition,
+    Facts,
     HistoryPage,
     HistoryQuery,
     Page,
@@ -29,9 +31,12 @@ from fhir_server.store.api import (
     Stamps,
     Stored,
 )
+from fhir_server.store.learning import SCHEDULE
 from fhir_server.store.mongo.classes import MongoPolicies
 from fhir_server.store.mongo.client import Document, Engine, closed, unavailable
 from fhir_server.store.mongo.commit import Commit
+from fhir_server.store.mongo.dictionaries import MongoLearner, adopt_all, counted, fetch
+from fhir_server.store.mongo.facts import facts
 from fhir_server.store.mongo.groups import Groups
 from fhir_server.store.mongo.jobs import MongoJobs
 from fhir_server.store.mongo.judging import Matcher
@@ -41,11 +46,14 @@ from fhir_server.store.mongo.past import Past
 from fhir_server.store.mongo.prepared import MongoPrepared, prepare
 from fhir_server.store.mongo.reading import UNLIMITED
 from fhir_server.store.mongo.records import PROJECTION
+from fhir_server.store.mongo.rotation import Rotation
 from fhir_server.store.mongo.schema import RESOURCE
 from fhir_server.store.mongo.search import Searcher
+from fhir_server.store.mongo.soundness import Inspection
 from fhir_server.store.mongo.state import MongoState
 from fhir_server.store.mongo.tools import Extractor, Tools
 from fhir_server.store.mongo.transfer import MongoDestination
+from fhir_server.store.whole import Progress
 
 _SCAN_CHUNK: Final = 200
 
@@ -56,6 +64,7 @@ class Options:
 
     ``governing``: types by which others are decided on; a commit that touches one changes
     ``Stamps.governing``. ``suffix``: at the end of the database's name, for a store beside another one.
+    ``learning``: how many versions there are when a compression dictionary is learned.
     """
 
     search_seconds: float = 5.0
@@ -63,13 +72,15 @@ class Options:
     clock: Callable[[], int] = now_ms
     governing: frozenset[str] = frozenset()
     suffix: str = ""
+    learning: tuple[int, ...] = SCHEDULE
 
 
 class MongoStore:
     """The store in one database. Make it with :meth:`open`; use it from one event loop."""
 
-    def __init__(self, tools: Tools, matcher: Matcher) -> None:
+    def __init__(self, tools: Tools, matcher: Matcher, learner: MongoLearner) -> None:
         self._tools = tools
+        self._learner = learner
         self._closed = False
         self._resources = tools.engine.db.get_collection(RESOURCE)
         self._searcher = Searcher(tools)
@@ -114,15 +125,18 @@ class MongoStore:
             governing=options.governing,
             clock=options.clock,
         )
+        tools.envelope.fetch = partial(fetch, uri, engine.db.name, tools.envelope)
         try:
             await make_ready(tools)
+            await adopt_all(tools)
+            learner = MongoLearner(tools, options.learning, await counted(tools))
         except PyMongoError as error:
             await engine.close()
             raise unavailable(error) from error
         except BaseException:
             await engine.close()
             raise
-        return cls(tools, matcher)
+        return cls(tools, matcher, learner)
 
     async def stamps(self) -> Stamps:
         """Return the stamps as the last commit of any process left them, asked once for each request."""
@@ -192,6 +206,7 @@ class MongoStore:
         """Write all or nothing, acknowledged by a majority, before returning."""
         made = cast("Sequence[MongoPrepared]", prepared)
         await self._writer.commit(Commit(list(made), conditions, reclasses))
+        self._learner.wrote(len(prepared))
 
     async def scan(self, visibility: Visibility, type_: str | None = None) -> AsyncIterator[Stored]:
         """Yield every current visible resource in order of creation, as it is when its turn comes."""
@@ -206,6 +221,29 @@ class MongoStore:
                 if page.next is None:
                     break
                 after = page.next
+
+    async def facts(self) -> Facts:
+        """Count and measure."""
+        self._refuse_closed()
+        return await facts(self._tools)
+
+    async def check(self) -> list[str]:
+        """Look for damage: unreadable payloads, documents that differ from their resource. [] = sound."""
+        self._refuse_closed()
+        return await Inspection(self._tools).run()
+
+    async def reseal(self, progress: Progress | None = None) -> int:
+        """Seal every payload that is not under the active key anew, while the store serves; return how many.
+
+        ``progress`` is given how many are done, of how many.
+        """
+        self._refuse_closed()
+        return await Rotation(self._tools).reseal(progress)
+
+    async def retire(self) -> tuple[int, ...]:
+        """Remove from the key ring the data keys that seal no payload any more; return their numbers."""
+        self._refuse_closed()
+        return await Rotation(self._tools).retire()
 
     async def ready(self) -> bool:
         """Tell whether it can answer and take commits now."""
@@ -222,6 +260,7 @@ class MongoStore:
         if self._closed:
             return
         self._closed = True
+        await self._learner.close()
         await self._writer.close()
         await self._tools.engine.close()
 
