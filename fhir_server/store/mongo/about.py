@@ -14,7 +14,7 @@ from fhir_server.store.mongo.schema import STANDING
 STANDINGS: Final = "st"
 """Field: [{n}], the classes of those patients that are in one."""
 
-UNCLASSED: Final = "m"
+UNCLASSED: Final = "un"
 """Field: how many of the patients are in none."""
 
 

@@ -65,7 +65,7 @@ class Opening:
             self.opened += len(documents)
             if self.opened > MOST_OPENED:
                 raise too_many_to_open()
-            filled = await self.opener.fetched(documents, reader.session)
+            filled = await self.opener.fetched(documents)
             if len(filled) <= _INLINE:
                 yield self._open(filled)
             else:
@@ -87,6 +87,6 @@ def too_many_to_open() -> Fault:
     """Make the fault of a question that would open too many resources."""
     return Fault(
         Kind.TOO_COSTLY,
-        f"More than {MOST_OPENED} resources would be opened to look into them. Narrow the search by patient or"
-        " period; search for the beginning of a text, or for what contains others by itself.",
+        f"More than {MOST_OPENED} resources would be opened to look into them. Narrow the search by patient"
+        " or period; search for the beginning of a text, or for what contains others by itself.",
     )
