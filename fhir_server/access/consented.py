@@ -21,7 +21,7 @@ from fhir_server.access.rules import compartment, organisation
 from fhir_server.access.scopes import Letter
 from fhir_server.access.standing import Standing
 from fhir_server.consent.asking import Action, Asking, silence_permits
-from fhir_server.consent.groups import Consents
+from fhir_server.consent.groups import MOST_TESTS, Consents, TooManyConditions, weight
 from fhir_server.consent.policy import Overarching
 from fhir_server.faults import Fault, Kind
 from fhir_server.resources.types import RESOURCE_TYPES
@@ -75,22 +75,44 @@ class Consenting:
         self._consents = Consents(overarching)
         # Conditions are made when a store asks for them, which may be in one of its threads.
         self._lock = threading.Lock()
+        self._used_at = -1
+        self._asked = self._answered = 0
 
     @property
-    def highest(self) -> int:
-        """The greatest policy class that is known; a decision holds for as long as this stays."""
-        return self._consents.highest
+    def is_silent(self) -> bool:
+        """True when no patient has ever said anything."""
+        return not self._consents.highest
+
+    @property
+    def revision(self) -> int:
+        """A decision holds for as long as this stays."""
+        return self._consents.revision
 
     async def refresh(self) -> None:
         """Learn the policy classes that were made since; next to nothing when there are none.
 
         Fault UNAVAILABLE when they cannot be read: whoever consents bind is told nothing then.
         """
-        if (await self._store.stamps()).classes > self._consents.highest:
+        stamps = await self._store.stamps()
+        if stamps.classes > self._consents.highest:
             with _closed_on_error():
                 rules = await self._store.policies.rules(self._consents.highest)
                 with self._lock:
                     self._consents.learn(rules)
+        if self._consents.minds_use and stamps.governing != self._used_at:
+            await self._count_used(stamps.governing)
+
+    async def _count_used(self, governing: int) -> None:
+        """Count the classes that somebody is in, as of this stamp or later."""
+        self._asked += 1
+        turn = self._asked
+        with _closed_on_error():
+            used = await self._store.policies.used()
+            with self._lock:
+                # Who asked later knows better: a class that was entered since must not be left out again.
+                if turn > self._answered:
+                    self._consents.keep(used)
+                    self._answered, self._used_at = turn, governing
 
     def joined(
         self,
@@ -98,10 +120,13 @@ class Consenting:
         asking: Asking,
         own: Callable[[str], Predicate],
         among: frozenset[int] | None = None,
+        *,
+        partly: bool = False,
     ) -> Decision:
         """Return the decision with what consents leave of it; ``own``: of a type, the asker's own records.
 
-        ``among``: judge these policy classes alone; what is about patients of others is hidden.
+        ``among``: judge these policy classes alone; what is about patients of others is hidden. ``partly``:
+        where the conditions are too many for one search, hide the patients of some, who may permit it.
         """
         if self._says_nothing(asking):
             return replace(decision, asking=asking)
@@ -116,23 +141,23 @@ class Consenting:
                 continue
             actions = _ACTIONS[letter]
             if actions not in tables:
-                condition = partial(self._condition, among)
-                tables[actions] = _Table(condition, askings(asking, letter), own)
+                condition = partial(self._condition, among, partly)
+                tables[actions] = _Table(condition, askings(asking, letter), own, partly=partly)
             seen[letter] = replace(visibility, consents=tables[actions])
-        return replace(decision, asking=asking, seen=MappingProxyType(seen))
+        return replace(decision, asking=asking, seen=MappingProxyType(seen), is_partial=partly)
 
     def _says_nothing(self, asking: Asking) -> bool:
         """Tell whether no patient has said anything, and silence permits."""
         as_stranger = replace(asking, custodian=False)
-        return not self.highest and silence_permits(as_stranger, self._overarching)
+        return self.is_silent and silence_permits(as_stranger, self._overarching)
 
     def _condition(
-        self, among: frozenset[int] | None, asking: Asking, type_: str, own: Predicate
+        self, among: frozenset[int] | None, partly: bool, asking: Asking, type_: str, own: Predicate
     ) -> Predicate:
         with _closed_on_error(), self._lock:
             if among is not None:
                 return self._consents.condition_among(asking, type_, among, own)
-            return self._consents.condition(asking, type_, own)
+            return self._consents.condition(asking, type_, own, partly=partly)
 
 
 @contextmanager
@@ -159,8 +184,11 @@ class _Table(Mapping[str, Predicate]):
         condition: Callable[[Asking, str, Predicate], Predicate],
         askings: list[Asking],
         own: Callable[[str], Predicate],
+        *,
+        partly: bool,
     ) -> None:
         self._condition = condition
+        self._partly = partly
         self._askings = askings
         self._own = own
 
@@ -188,12 +216,18 @@ class _Table(Mapping[str, Predicate]):
         return all_of(self._condition(asking, type_, own) for asking in self._askings)
 
     def _telling(self) -> Iterator[Predicate]:
-        """Yield, for each type, the Provenances that tell of a record of it that consents hide."""
-        for type_ in sorted(RESOURCE_TYPES):
-            # One of another Provenance is judged by its patients alone: a chain of them has no end.
-            hidden = negate(self._said(type_) if type_ == _PROVENANCE else self[type_])
-            if hidden != NOTHING:
-                yield from (Chain(param, type_, hidden) for param in _TELLS)
+        """Yield, for each type, the Provenances that tell of a record of it that consents hide.
+
+        All Provenances instead where that is too much for one search, if ``partly`` will do.
+        """
+        # One of another Provenance is judged by its patients alone: a chain of them has no end.
+        seen = ((each, self._said(each) if each == _PROVENANCE else self[each]) for each in RESOURCE_TYPES)
+        hidden = {type_: negate(found) for type_, found in sorted(seen) if found != EVERYTHING}
+        if len(_TELLS) * sum(map(weight, hidden.values())) > MOST_TESTS:
+            if not self._partly:
+                raise TooManyConditions
+            yield EVERYTHING
+        yield from (Chain(param, type_, each) for type_, each in hidden.items() for param in _TELLS)
 
     def _reviews(self) -> Predicate:
         """Return the Tasks by which the asker's organisation reviews emergency accesses.

@@ -64,7 +64,8 @@ class Decision:
     """What one actor may do now. ``reasons``: of each agreement that grants nothing, why, for the audit.
 
     ``rights``: letter → types that a scope speaks of, whatever there is to be seen of them. ``asking``: who
-    the patients' consents were asked for; None where they have nothing to say.
+    the patients' consents were asked for; None where they have nothing to say. ``is_partial``: some patients
+    are hidden, whatever they permit, since all consents together are too much for one search.
     """
 
     actor: Actor
@@ -73,6 +74,7 @@ class Decision:
     patients: Predicate = NOTHING
     reasons: tuple[str, ...] = ()
     asking: Asking | None = None
+    is_partial: bool = False
 
     def visibility(self, letter: Letter) -> Visibility:
         """Return what the actor may do ``letter`` to: of each type, a predicate."""

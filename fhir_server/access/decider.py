@@ -38,8 +38,9 @@ class _Known(NamedTuple):
     rights: Decision
     standing: Standing | None
     asking: Asking | None
-    highest: int
+    revision: int
     decision: Decision
+    partly: Decision | None = None
 
 
 class Looked(Generic[T]):
@@ -105,11 +106,11 @@ class Decider:
         refusals = tuple(each.refusal(now, actor.purpose) for each in facts.agreements)
         basis = facts, now // _DAY, refusals
         standing = await self._standing_of(actor)
-        highest = self._consenting.highest
+        revision = self._consenting.revision
         known = self._known.get(id(actor))
         if known is not None and (known.rights.actor is not actor or known.basis != basis):
             known = None
-        if known is not None and known.highest == highest and known.standing is standing:
+        if known is not None and known.revision == revision and known.standing is standing:
             self._known.move_to_end(id(actor))
             return known.decision
         asking = None if standing is None else asking_of(actor, standing)
@@ -117,7 +118,7 @@ class Decider:
         decision = rights
         if asking is not None:
             decision = self._consenting.joined(rights, asking, own_records(actor))
-        self._known[id(actor)] = _Known(basis, rights, standing, asking, highest, decision)
+        self._known[id(actor)] = _Known(basis, rights, standing, asking, revision, decision)
         if len(self._known) > REMEMBERED:
             self._known.popitem(last=False)
         return decision
@@ -136,12 +137,26 @@ class Decider:
             known.rights, known.asking, own_records(actor), frozenset(classes.values())
         )
 
+    async def partly(self, actor: Actor) -> Decision:
+        """Return what ``actor`` may do now, with some patients hidden if all are too many for one search.
+
+        For a request that is about no single patient and whose answer can say so.
+        """
+        decision = await self.decide(actor)
+        known = self._known[id(actor)]
+        if known.asking is None:
+            return decision
+        if known.partly is None:
+            made = self._consenting.joined(known.rights, known.asking, own_records(actor), partly=True)
+            self._known[id(actor)] = known = known._replace(partly=made)
+        return known.partly or decision
+
     async def _standing_of(self, actor: Actor) -> Standing | None:
         """Return what the actor is to a Consent; None for whom consents say nothing to."""
         if not is_asked(actor):
             return None
         await self._consenting.refresh()
-        if not self._consenting.highest:
+        if self._consenting.is_silent:
             # Nobody has said anything, so nobody has named a role or an organisation.
             return _NO_STANDING
         return await self._standings.get(f"{actor.user or ''}|{actor.organization or ''}")

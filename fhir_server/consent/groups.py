@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Final
@@ -46,19 +47,35 @@ REMEMBERED: Final = 500
 
 Pair = tuple[Predicate, Predicate]
 """What may be seen as a stranger, and what as a stranger or as the records' custodian."""
+Shape = tuple[frozenset[Predicate], frozenset[Predicate]]
+"""What a pair hides, whichever single records that may be."""
 
 
 class TooManyConditions(Fault):
     """The patients' consents come to more different conditions than one search can hold."""
 
+    def __init__(self) -> None:
+        advice = "The patients' consents differ too much for one request; ask for one patient at a time."
+        super().__init__(Kind.FORBIDDEN, advice, issues=(Issue("error", "too-costly", advice),))
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """What a table came to, with one's ``own`` records; ``is_cut``: some classes hide their patients."""
+
+    own: Predicate
+    condition: Predicate
+    is_cut: bool
+
 
 @dataclass(slots=True)
 class _Table:
-    """For one asker and type: the classes by what they come to; the first ``known`` numbers are in it."""
+    """For one asker and type: the classes by what they come to, as far as ``revision`` knew them."""
 
     groups: dict[Pair, set[int]] = field(default_factory=dict)
-    known: int = 0
-    made: tuple[Predicate, Predicate] | None = None
+    compiled: set[int] = field(default_factory=set)
+    revision: int = 0
+    made: _Made | None = None
 
 
 def seen_under(
@@ -82,41 +99,64 @@ def _pair(rule: Rule, asking: Asking, type_: str, overarching: Overarching) -> P
 class Consents:
     """The Rules of all policy classes and what they come to. Not for several threads at once.
 
-    ``overarching``: what holds of patients who have said nothing, who are class 0.
+    ``overarching``: what holds of patients who have said nothing, who are class 0. ``highest``: the greatest
+    number of a class that is known: learn those after it. ``revision``: another one, another answer.
     """
 
     def __init__(self, overarching: Overarching = "treatment") -> None:
         self._overarching = overarching
         self._rules: dict[int, Rule] = {0: SILENCE}
-        self._numbers = [0]
+        self._left: frozenset[int] = frozenset()
+        self._is_crowded = False
         self._tables: OrderedDict[Asking, dict[str, _Table]] = OrderedDict()
+        self.highest = 0
+        self.revision = 1
 
     @property
-    def highest(self) -> int:
-        """The greatest number of a class that is known: learn those after it."""
-        return self._numbers[-1]
+    def minds_use(self) -> bool:
+        """True when :meth:`keep` should be told which classes are in use, whenever that may have changed."""
+        return self._is_crowded or bool(self._left)
 
     def learn(self, rules: Iterable[tuple[int, bytes]]) -> None:
         """Add classes by number and Rule; those that are known already are passed over."""
         for number, body in sorted(rules):
             if number > self.highest:
                 self._rules[number] = from_bytes(body)
-                self._numbers.append(number)
+                self.highest = number
+                self.revision += 1
 
-    def condition(self, asking: Asking, type_: str, own: Predicate = NOTHING) -> Predicate:
+    def keep(self, used: AbstractSet[int]) -> None:
+        """Count only the classes in ``used``: the others hide whoever is in them, and cost nothing.
+
+        ``used``: those that somebody is in now or later. Who enters another one is hidden until this is told
+        anew.
+        """
+        left = frozenset(self._rules.keys() - used - {0})
+        if left != self._left:
+            self._left = left
+            self._is_crowded = False
+            self.revision += 1
+
+    def condition(
+        self, asking: Asking, type_: str, own: Predicate = NOTHING, *, partly: bool = False
+    ) -> Predicate:
         """Return what ``asking`` may see of ``type_`` by the consents of the patients that records are about.
 
         ``own``: the records whose custodian the asker's organisation is. What is about no patient is not
         touched; of a record about several all must permit; a class that is not known yet hides its patients.
-        Raises :class:`TooManyConditions` (FORBIDDEN, too-costly) for more than :data:`MOST_CONDITIONS`
-        different conditions.
+        Where there are more than :data:`MOST_CONDITIONS` different conditions, or :data:`MOST_TESTS` values,
+        raises :class:`TooManyConditions` (FORBIDDEN, too-costly), or hides the patients of the classes that
+        cost most, if ``partly`` will do.
         """
         if type_ != "Patient" and not parameters(type_):
             return EVERYTHING
         table = self._table(asking, type_)
-        if table.made is None or table.made[0] != own:
-            table.made = own, self._joined(table.groups, own, frozenset())
-        return table.made[1]
+        if table.made is None or table.made.own != own:
+            groups = {pair: live for pair, numbers in table.groups.items() if (live := numbers - self._left)}
+            table.made = self._joined(groups, own, self._left)
+        if table.made.is_cut and not partly:
+            raise TooManyConditions
+        return table.made.condition
 
     def condition_among(
         self, asking: Asking, type_: str, classes: Iterable[int], own: Predicate = NOTHING
@@ -124,6 +164,7 @@ class Consents:
         """Return :meth:`condition` for a request about patients who are in ``classes`` alone.
 
         For when all classes are too many. A record about a patient of another class as well is hidden.
+        Raises :class:`TooManyConditions` when these are too many too.
         """
         if type_ != "Patient" and not parameters(type_):
             return EVERYTHING
@@ -131,7 +172,10 @@ class Consents:
         meant = self._rules.keys() & set(classes)
         for number in meant:
             groups.setdefault(_pair(self._rules[number], asking, type_, self._overarching), set()).add(number)
-        return self._joined(groups, own, frozenset(self._rules.keys() - meant))
+        made = self._joined(groups, own, frozenset(self._rules.keys() - meant))
+        if made.is_cut:
+            raise TooManyConditions
+        return made.condition
 
     def _table(self, asking: Asking, type_: str) -> _Table:
         tables = self._tables.setdefault(asking, {})
@@ -139,29 +183,28 @@ class Consents:
         if len(self._tables) > REMEMBERED:
             self._tables.popitem(last=False)
         table = tables.setdefault(type_, _Table())
-        for number in self._numbers[table.known :]:
-            pair = _pair(self._rules[number], asking, type_, self._overarching)
-            table.groups.setdefault(pair, set()).add(number)
+        if table.revision != self.revision:
+            for number in sorted(self._rules.keys() - self._left - table.compiled):
+                pair = _pair(self._rules[number], asking, type_, self._overarching)
+                table.groups.setdefault(pair, set()).add(number)
+                table.compiled.add(number)
+            table.revision = self.revision
             table.made = None
-        table.known = len(self._numbers)
         return table
 
-    def _joined(self, groups: Mapping[Pair, set[int]], own: Predicate, closed: frozenset[int]) -> Predicate:
+    def _joined(self, groups: Mapping[Pair, set[int]], own: Predicate, closed: frozenset[int]) -> _Made:
         """Return Not(hidden): about a class whose condition for the record does not hold.
 
         A record of one's own is hidden when neither condition holds, another's when the stranger's does not.
-        ``own``, which is long, stands in it once. ``closed``: classes that hide their patients.
+        ``own``, which is long, stands in it once. ``closed``: classes that hide their patients; so do those
+        whose conditions are too many.
         """
-        shapes = {(_shape(stranger), _shape(either)) for stranger, either in groups}
-        parts = {part for pair in shapes for shape in pair for part in shape}
-        if len(shapes) > MOST_CONDITIONS or sum(map(_weight, parts)) > MOST_TESTS:
-            advice = (
-                "The patients' consents differ too much for one request; ask for fewer patients or types."
-            )
-            raise TooManyConditions(Kind.FORBIDDEN, advice, issues=(Issue("error", "too-costly", advice),))
+        held = self._held(groups)
+        is_cut = len(held) < len(groups)
+        closed = closed.union(*(numbers for pair, numbers in groups.items() if pair not in held))
         as_stranger: dict[Predicate, set[int]] = {}
         as_either: dict[Predicate, set[int]] = {NOTHING: set()}
-        for (stranger, either), numbers in groups.items():
+        for (stranger, either), numbers in held.items():
             as_stranger.setdefault(stranger, set()).update(numbers)
             as_either.setdefault(either, set()).update(numbers)
         if own == NOTHING:
@@ -171,7 +214,28 @@ class Consents:
         as_either[NOTHING] = as_either[NOTHING] | closed
         # Most patients have said nothing: whether they have costs less to see than whose record it is.
         others = all_of((any_of(self._hidden(as_stranger)), negate(own)))
-        return negate(any_of((others, *self._hidden(as_either, above=self.highest))))
+        condition = negate(any_of((others, *self._hidden(as_either, above=self.highest))))
+        return _Made(own, condition, is_cut)
+
+    def _held(self, groups: Mapping[Pair, set[int]]) -> dict[Pair, set[int]]:
+        """Return the groups that one search can hold: who has said nothing, and those that cost least."""
+        shapes: dict[Shape, None] = {}
+        parts: dict[Predicate, None] = {}
+        held: dict[Pair, set[int]] = {}
+        tests = 0
+        costs = [(0 not in numbers, _cost(pair), pair, numbers) for pair, numbers in groups.items()]
+        for _, _, pair, numbers in sorted(costs, key=lambda each: each[:2]):
+            shape = _shape(pair[0]), _shape(pair[1])
+            fresh = {part for half in shape for part in half} - parts.keys()
+            weight_ = tests + sum(map(weight, fresh))
+            if weight_ <= MOST_TESTS and (shape in shapes or len(shapes) < MOST_CONDITIONS):
+                held[pair] = numbers
+                shapes[shape] = None
+                parts.update(dict.fromkeys(fresh))
+                tests = weight_
+        if len(held) < len(groups) or len(shapes) * 4 > MOST_CONDITIONS or tests * 4 > MOST_TESTS:
+            self._is_crowded = True
+        return held
 
     @staticmethod
     def _hidden(groups: dict[Predicate, set[int]], above: int | None = None) -> Iterable[Predicate]:
@@ -211,19 +275,24 @@ def _denied(seen: Predicate) -> list[Predicate]:
     return [] if hidden == NOTHING else [hidden]
 
 
+def _cost(pair: Pair) -> int:
+    """Return how many values both halves of a pair ask for."""
+    return sum(weight(part) for seen in pair for part in _shape(seen))
+
+
 def _shape(seen: Predicate) -> frozenset[Predicate]:
     """Return what a condition hides, whichever single records that may be."""
     return frozenset(_ANY_RECORD if isinstance(part, IdIn) else part for part in _denied(seen))
 
 
 @lru_cache(maxsize=20_000)
-def _weight(predicate: Predicate) -> int:
+def weight(predicate: Predicate) -> int:
     """Return how many values a predicate asks for."""
     match predicate:
         case All(items) | AnyOf(items):
-            return sum(map(_weight, items))
+            return sum(map(weight, items))
         case Not(item) | Chain(_, _, item) | Has(_, _, item):
-            return 1 + _weight(item)
+            return 1 + weight(item)
         case Where(_, TokenIn(members)):
             return len(members)
         case _:

@@ -31,7 +31,8 @@ class Operation:
 
     ``definition``: the canonical URL that the CapabilityStatement names. ``affects_state``: not by GET.
     ``methods``: those that it answers. ``right``: what its caller needs; what changes data needs an
-    administrator unless it says otherwise.
+    administrator unless it says otherwise. ``searches``: it answers with a searchset, in which it says what
+    :func:`interactions.omitted.omitted` says.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Operation:
     affects_state: bool = False
     methods: tuple[str, ...] = ("GET", "POST")
     right: Right | None = None
+    searches: bool = False
 
     @property
     def needs(self) -> Right:
@@ -82,10 +84,22 @@ class Context:
     together: Mapping[str, Tree] = field(default_factory=dict)
 
     @property
+    def operation(self) -> Operation | None:
+        """The operation asked for; None when the request is none that is served."""
+        is_one = self.request.name == "operation"
+        return self.services.operations.get(self.request.operation or "") if is_one else None
+
+    @property
     def right(self) -> Right | None:
         """What the operation asked for needs; None when the request is no operation."""
-        operation = self.services.operations.get(self.request.operation or "")
-        return operation.needs if operation is not None and self.request.name == "operation" else None
+        operation = self.operation
+        return operation.needs if operation is not None else None
+
+    @property
+    def tells_of_omission(self) -> bool:
+        """True when the answer is a searchset, which says when it leaves patients out."""
+        operation = self.operation
+        return self.request.name.startswith("search-") or (operation is not None and operation.searches)
 
     @property
     def letter(self) -> Letter:

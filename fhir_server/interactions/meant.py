@@ -11,11 +11,13 @@ from typing import Final
 from fhir_server.audit.patients import Patients
 from fhir_server.audit.trail import unnoted
 from fhir_server.interactions.context import Context
-from fhir_server.interactions.pages import opened
+from fhir_server.interactions.pages import opened, search_scope
 from fhir_server.search.visibility import Visibility
 
 _PATIENT: Final = "Patient"
 _NAMING: Final = frozenset({"patient", "subject", "beneficiary"})
+_OF_MANY: Final = frozenset({"Practitioner", "Device"})
+"""Compartments in which are records of many patients."""
 _LOOK: Final = Visibility.everything("consent: whose record is asked for")
 
 
@@ -27,16 +29,17 @@ async def meant(context: Context, patients: Patients) -> frozenset[str] | None:
     """
     request = context.request
     kind, id_ = request.compartment or (request.type, request.id)
+    if request.compartment is not None and kind in _OF_MANY:
+        kind = id_ = None
     if kind == _PATIENT and id_ is not None:
         return frozenset((id_,))
     if kind is not None and id_ is not None:
         with unnoted():
             stored = await context.services.store.read(_LOOK, kind, id_)
         return frozenset() if stored is None else frozenset(patients.of(stored, request.base))
-    if request.name == "search-type":
-        parameters, _ = opened(context, f"search/{context.type}")
-    else:
-        parameters = request.parameters
+    parameters = request.parameters
+    if request.name.startswith("search-"):
+        parameters, _ = opened(context, search_scope(request))
     named = [_id(value) for name, value in parameters if name in _NAMING]
     return frozenset(named) if named and all(named) else None
 

@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 
 from fhir_server.faults import Fault, Kind
 from fhir_server.interactions.context import Context
+from fhir_server.interactions.request import Request
 from fhir_server.search import page
 from fhir_server.search.page import Cursor
 from fhir_server.search.query import Position
@@ -19,6 +20,18 @@ Parameters = tuple[tuple[str, str], ...]
 
 PAGE = "_page"
 """The parameter that carries the token."""
+
+
+def search_path(request: Request) -> str:
+    """Return the path below the base at which a search goes on; for all types it is the base itself."""
+    if request.compartment is None:
+        return request.type or ""
+    return f"{'/'.join(request.compartment)}/{request.type or '*'}"
+
+
+def search_scope(request: Request) -> str:
+    """Return what the page links of a search are sealed for."""
+    return f"search/{search_path(request)}"
 
 
 def link(base: str, path: str, parameters: Parameters) -> str:

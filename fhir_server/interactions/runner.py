@@ -113,11 +113,19 @@ class Runner:
             return await handler(context)
         except TooManyConditions:
             patients = await meant(context, self._patients)
-            if patients is None or account.trail.written:
+            if account.trail.written or (patients is None and not context.tells_of_omission):
                 raise
         # Nothing was told yet, and nothing written: once more, for the patients whom it is about.
         account.trail.seen.clear()
-        account.decision = await self._decider.narrowed(account.actor, patients)
+        if patients is not None:
+            account.decision = await self._decider.narrowed(account.actor, patients)
+            return await handler(replace(context, decision=account.decision))
+        # Of nobody in particular: with the classes that somebody is still in, or else without some patients.
+        account.decision = await self._decider.decide(account.actor)
+        with suppress(TooManyConditions):
+            return await handler(replace(context, decision=account.decision))
+        account.trail.seen.clear()
+        account.decision = await self._decider.partly(account.actor)
         return await handler(replace(context, decision=account.decision))
 
     def _handler(self, request: Request) -> Handler:

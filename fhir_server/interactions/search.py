@@ -20,7 +20,8 @@ from fhir_server.interactions.context import Context
 from fhir_server.interactions.include import included
 from fhir_server.interactions.lists import LIST, among, members
 from fhir_server.interactions.merge import merged
-from fhir_server.interactions.pages import opened_cursor, page_links
+from fhir_server.interactions.omitted import omitted
+from fhir_server.interactions.pages import opened_cursor, page_links, search_path, search_scope
 from fhir_server.interactions.request import Reply
 from fhir_server.interactions.rights import require_open
 from fhir_server.interactions.shape import Shape
@@ -41,9 +42,8 @@ Parameters = tuple[tuple[str, str], ...]
 
 @frozen
 class _Scope:
-    """Where is searched: the address below the base, its type (None: several), what narrows each type."""
+    """Where is searched: which type (None: several), what narrows each type."""
 
-    path: str
     type: str | None
     types: tuple[str, ...]
     within: Callable[[str], Predicate]
@@ -51,12 +51,12 @@ class _Scope:
 
 async def search_type(context: Context) -> Reply:
     """Return one page of the resources of a type that match."""
-    return await _search(context, _Scope(context.type, context.type, (), _anywhere))
+    return await _search(context, _Scope(context.type, (), _anywhere))
 
 
 async def search_system(context: Context) -> Reply:
     """Return one page of the resources of all types, or of those that ``_type`` names, that match."""
-    return await _search(context, _Scope("", None, tuple(sorted(RESOURCE_TYPES)), _anywhere))
+    return await _search(context, _Scope(None, tuple(sorted(RESOURCE_TYPES)), _anywhere))
 
 
 async def search_compartment(context: Context) -> Reply:
@@ -70,10 +70,7 @@ async def search_compartment(context: Context) -> Reply:
     name, id_ = compartment
     type_ = context.request.type
     types = () if type_ else member_types(name)
-    return await _search(
-        context,
-        _Scope(f"{name}/{id_}/{type_ or '*'}", type_, types, lambda each: membership(name, id_, each)),
-    )
+    return await _search(context, _Scope(type_, types, lambda each: membership(name, id_, each)))
 
 
 def membership(compartment: str, id_: str, type_: str) -> Predicate:
@@ -89,16 +86,16 @@ def _anywhere(_: str) -> Predicate:
 
 
 async def _search(context: Context, scope: _Scope) -> Reply:
-    sealed = f"search/{scope.path}"
+    sealed = search_scope(context.request)
     cursor = opened_cursor(context, sealed)
     parameters = context.request.parameters if cursor is None else cursor.parameters
     search, page, matches = await _found(context, scope, parameters, cursor)
     extra, warnings = await included(context, search.includes, page.matches)
     shape = Shape(search.elements, search.summary)
-    issues = (*search.ignored, *warnings, *_explained(context, page.plan))
+    issues = (*omitted(context), *search.ignored, *warnings, *_explained(context, page.plan))
     body = searchset(
         page.total,
-        page_links(context, scope.path, sealed, search.understood, page),
+        page_links(context, search_path(context.request), sealed, search.understood, page),
         [(url, shape.of(body)) for url, body in matches],
         [(_address(context, stored), shape.of(stored.body)) for stored in extra],
         outcome(issues) if issues else None,

@@ -11,6 +11,7 @@ from fhir_server.audit.store import AUDIT
 from fhir_server.faults import Fault, Kind
 from fhir_server.interactions.context import Context, Operation
 from fhir_server.interactions.include import included
+from fhir_server.interactions.omitted import omitted
 from fhir_server.interactions.pages import link, next_link, opened
 from fhir_server.interactions.read import current
 from fhir_server.interactions.request import Reply
@@ -19,6 +20,7 @@ from fhir_server.interactions.times import time_span
 from fhir_server.operations.arguments import simple, single
 from fhir_server.resources.bundle import searchset
 from fhir_server.resources.compartment import parameters as compartment_parameters
+from fhir_server.resources.outcome import outcome
 from fhir_server.resources.types import RESOURCE_TYPES, compartments
 from fhir_server.search.parameters import CLINICAL_DATE
 from fhir_server.search.parse import Include
@@ -76,12 +78,10 @@ async def run(context: Context) -> Reply:
     links = [("self", link(request.base, path, given))]
     if follow is not None:
         links.append(("next", next_link(context, path, path, given, follow)))
-    return Reply(
-        200,
-        searchset(
-            None, links, [_entry(context, s) for s in matches], [_entry(context, s) for s in extra], None
-        ),
-    )
+    issues = omitted(context)
+    told = outcome(issues) if issues else None
+    found, beside = ([_entry(context, each) for each in some] for some in (matches, extra))
+    return Reply(200, searchset(None, links, found, beside, told))
 
 
 def _wanted(context: Context, arguments: dict[str, str]) -> _Wanted:
@@ -162,4 +162,5 @@ EVERYTHING_OPERATION = Operation(
     levels=frozenset({"type", "instance"}),
     types=("Patient",),
     definition="http://hl7.org/fhir/OperationDefinition/Patient-everything",
+    searches=True,
 )

@@ -14,6 +14,7 @@ from fhir_server.faults import Fault, Kind
 from fhir_server.interactions.codes import informed
 from fhir_server.interactions.conditional import options
 from fhir_server.interactions.context import Context, Operation
+from fhir_server.interactions.omitted import omitted
 from fhir_server.interactions.pages import link
 from fhir_server.interactions.request import Reply
 from fhir_server.operations.arguments import simple
@@ -76,7 +77,8 @@ async def run(context: Context) -> Reply:
     chosen = [each.stored for group in grouped(found) for each in newest(group, most)]
     links = [("self", link(context.request.base, "Observation/$lastn", tuple(given)))]
     entries = [(f"{context.request.base}/Observation/{stored.id}", stored.body) for stored in chosen]
-    told = outcome(search.ignored) if search.ignored else None
+    issues = (*omitted(context), *search.ignored)
+    told = outcome(issues) if issues else None
     return Reply(200, searchset(len(chosen), links, entries, outcome=told))
 
 
@@ -170,4 +172,5 @@ LASTN = Operation(
     levels=frozenset({"type"}),
     types=("Observation",),
     definition="http://hl7.org/fhir/OperationDefinition/Observation-lastn",
+    searches=True,
 )

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from fhir_server.faults import Fault, Issue, Kind
 from fhir_server.interactions.context import Context, Operation
+from fhir_server.interactions.omitted import omitted
 from fhir_server.interactions.request import Reply, Tree
 from fhir_server.interactions.write import invalid
 from fhir_server.operations.arguments import parts
@@ -41,7 +42,7 @@ async def run(context: Context) -> Reply:
     asked = _asked(context)
     given = features(asked.patient)
     found = await _compared(context, given, asked.patient)
-    issues: list[Issue] = []
+    issues = list(omitted(context))
     if asked.only_certain:
         found = [match for match in found if match[1].grade == "certain"]
         if len(found) > 1:
@@ -111,4 +112,5 @@ MATCH = Operation(
     types=("Patient",),
     definition="http://hl7.org/fhir/OperationDefinition/Patient-match",
     methods=("POST",),
+    searches=True,
 )

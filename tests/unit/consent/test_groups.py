@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from fhir_server.consent import groups
 from fhir_server.consent.asking import Asking
@@ -165,16 +167,105 @@ def test_too_many_different_conditions_are_refused_with_advice(monkeypatch: pyte
 
 
 def test_too_many_codes_are_refused_as_too_many_conditions_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    def coded(*codes: str) -> bytes:
-        values = [concept(coding("urn:x", each)) for each in codes]
-        return rule({"type": "permit", "provision": [{"type": "deny", "code": values}]})
-
     few, many = known(coded("1", "2")), known(coded(*map(str, range(50))))
     monkeypatch.setattr(groups, "MOST_TESTS", 49)
 
     assert few.condition(B, "Appointment", NOTHING) is not None
     with pytest.raises(groups.TooManyConditions):
         many.condition(B, "Appointment", NOTHING)
+
+
+def coded(*codes: str) -> bytes:
+    values = [concept(coding("urn:x", each)) for each in codes]
+    return rule({"type": "permit", "provision": [{"type": "deny", "code": values}]})
+
+
+def test_partly_hides_the_patients_of_the_classes_that_cost_most_and_of_no_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    consents = known(coded(*map(str, range(50))), NOT_RESTRICTED, coded("1", "2"), DENY)
+    monkeypatch.setattr(groups, "MOST_TESTS", 20)
+    restricted = {"meta": {"security": [coding(CONFIDENTIALITY, "R")]}}
+    classes = {"many": 1, "labelled": 2, "few": 3, "denying": 4, "silent": 0}
+
+    for own in (NOTHING, OWN):
+        with pytest.raises(groups.TooManyConditions):
+            consents.condition(B, "Appointment", own)
+        condition = consents.condition(B, "Appointment", own, partly=True)
+        assert {each for each in classes if sees(condition, classes, **about(each))} == {
+            "labelled",
+            "few",
+            "silent",
+        }
+        assert not sees(condition, classes, **about("few", "many"))
+        assert not sees(condition, classes, **restricted, **about("labelled"))
+        assert sees(condition, classes)
+
+
+def test_who_has_said_nothing_is_never_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(groups, "MOST_CONDITIONS", 1)
+    condition = known(DENY, PERMIT, NOT_RESTRICTED).condition(B, "Appointment", partly=True)
+
+    assert sees(condition, {"p": 0}, **about("p"))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(
+        st.sampled_from([DENY, PERMIT, NOT_RESTRICTED, coded("1"), coded("1", "2"), coded("3")]), max_size=8
+    ),
+    st.integers(1, 6),
+    st.sets(st.integers(1, 8)),
+    st.sampled_from([NOTHING, OWN]),
+)
+def test_partly_shows_nothing_that_the_whole_hides_and_an_unused_class_nothing_at_all(
+    rules: list[bytes], most: int, used: set[int], own: Predicate
+) -> None:
+    whole = known(*rules).condition(B, "Appointment", own)
+    less = known(*rules)
+    less.keep(used)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(groups, "MOST_CONDITIONS", most)
+        part = less.condition(B, "Appointment", own, partly=True)
+
+    for number in range(len(rules) + 2):
+        for elements in ({}, {"meta": {"security": [coding(CONFIDENTIALITY, "R")]}}):
+            shown = sees(part, {"p": number}, **elements, **about("p"))
+            assert shown <= sees(whole, {"p": number}, **elements, **about("p"))
+            if number and number not in used:
+                assert not shown
+
+
+def test_classes_that_nobody_is_in_are_not_counted_and_not_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(groups, "MOST_CONDITIONS", 2)
+    consents = known(coded("1"), coded("2"), coded("3"))
+    with pytest.raises(groups.TooManyConditions):
+        consents.condition(B, "Appointment")
+    assert consents.minds_use
+
+    consents.keep({2})
+    compiled: list[object] = []
+    monkeypatch.setattr(groups, "compile_rule", lambda *each: compiled.append(each))
+    condition = consents.condition(B, "Appointment")
+
+    assert compiled == []
+    assert sees(condition, {"p": 2}, **about("p"))
+    assert not sees(condition, {"p": 1}, **about("p"))
+
+
+def test_a_class_that_is_entered_again_counts_again() -> None:
+    consents = known(PERMIT, DENY)
+    consents.keep({2})
+    left = consents.revision
+    assert not sees(consents.condition(B, "Appointment"), {"p": 1}, **about("p"))
+
+    consents.keep({1, 2})
+
+    assert consents.revision != left
+    assert sees(consents.condition(B, "Appointment"), {"p": 1}, **about("p"))
+    assert not consents.minds_use
+    consents.keep({1, 2, 3})
+    assert consents.revision == left + 1
 
 
 def appointments(*ids: str) -> list[Tree]:
