@@ -162,7 +162,7 @@ class Batch:
     async def _check_same_id(self, item: MongoPrepared, head: Document) -> None:
         """Refuse to write over another resource whose id has, against all odds, the same digest."""
         opener = self.tools.opener
-        [filled] = await opener.fetched([head], self.session)
+        [filled] = await opener.fetched([head])
         if id_of(item.change.type, opener.body(filled)) != item.change.id:
             raise Fault(
                 Kind.CONFLICT, "This id cannot be used in this store; choose another one.", "Resource.id"
@@ -201,7 +201,7 @@ class Batch:
             session=self.session,
         )
         if referrer is not None:
-            [stored] = await self.tools.opener.all([referrer], self.session)
+            [stored] = await self.tools.opener.all([referrer])
             target = next(names[digest] for digest in referrer["o"] if digest in names)
             raise StillReferenced(target, f"{stored.type}/{stored.id}")
 

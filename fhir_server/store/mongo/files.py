@@ -15,7 +15,6 @@ from typing import Final
 from bson.objectid import ObjectId
 from gridfs import AsyncGridFSBucket
 from gridfs.errors import NoFile
-from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.errors import PyMongoError
 
 from fhir_server.store.mongo.client import Engine
@@ -37,11 +36,15 @@ class Files:
         await self._bucket.upload_from_stream_with_id(file, "", payload)
         return file
 
-    async def read(self, file: ObjectId, session: AsyncClientSession | None = None) -> bytes | None:
-        """Return what a file holds, as ``session`` sees it; None when it is not there."""
+    async def read(self, file: ObjectId) -> bytes | None:
+        """Return what a file holds; None when it is not there.
+
+        Outside of any transaction, where the driver reads no files: a file that is referred to is whole and
+        never changes.
+        """
         content = BytesIO()
         try:
-            await self._bucket.download_to_stream(file, content, session=session)
+            await self._bucket.download_to_stream(file, content)
         except NoFile:
             return None
         return content.getvalue()

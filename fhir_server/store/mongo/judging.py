@@ -167,7 +167,7 @@ class Judge:
         found = self.tools.engine.db.get_collection(collection).find(
             where, {**PROJECTION, **dict.fromkeys(others, 1)}, session=self.session
         )
-        return await self.tools.opener.fetched(await found.to_list(), self.session)
+        return await self.tools.opener.fetched(await found.to_list())
 
     async def _fetch_resources(self) -> None:
         wanted = {self._digest(target): target for target in self._no_resources}

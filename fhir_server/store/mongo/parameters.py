@@ -113,7 +113,7 @@ class MongoParameters:
     async def _found(self, where: Document, session: AsyncClientSession) -> list[Document]:
         wanted = {**PROJECTION, "c": 1, **dict.fromkeys(_FIELDS, 1)}
         cursor = self._resources.find(where, wanted, sort=[("n", 1)], limit=_STEP, session=session)
-        return await self._tools.opener.fetched(await cursor.to_list(), session)
+        return await self._tools.opener.fetched(await cursor.to_list())
 
     async def _give(
         self,

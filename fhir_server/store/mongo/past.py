@@ -169,7 +169,7 @@ class _Filtered:
             async with cursor:
                 while cursor.alive:
                     rows = await cursor.to_list(_BATCH)
-                    documents = await self._tools.opener.fetched(rows, session)
+                    documents = await self._tools.opener.fetched(rows)
                     for row, is_visible in zip(rows, await self.judgement.visible(documents), strict=True):
                         if is_visible:
                             yield row["w"] if name == RESOURCE else row["_id"]
@@ -180,4 +180,4 @@ class _Filtered:
         among = {"$in": [Int64(number) for number in numbers]}
         scope = Scope({"t": {"$in": list(types)}, "w": among}, {"_id": among})
         found = await run(self._tools.engine, scope.newest(len(numbers)), self.judgement.judge.session)
-        return await self._tools.opener.all(found, self.judgement.judge.session)
+        return await self._tools.opener.all(found)

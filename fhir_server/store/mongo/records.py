@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final
 
-from pymongo.asynchronous.client_session import AsyncClientSession
-
 from fhir_server.crypto.envelope import Damaged, Envelope
 from fhir_server.faults import Fault, Kind
 from fhir_server.store.api import Stored
@@ -43,23 +41,19 @@ class Opener:
         content = b"" if method == DELETE else body
         return Stored(type_, id_of(type_, body), document["v"], document["u"], METHODS[method], content)
 
-    async def fetched(
-        self, documents: Iterable[Document], session: AsyncClientSession | None = None
-    ) -> list[Document]:
+    async def fetched(self, documents: Iterable[Document]) -> list[Document]:
         """Return documents with their payloads in them: those that lie in files are fetched."""
         return [
-            document if "b" in document else {**document, "b": await self._fetch(document, session)}
+            document if "b" in document else {**document, "b": await self._fetch(document)}
             for document in documents
         ]
 
-    async def all(
-        self, documents: Iterable[Document], session: AsyncClientSession | None = None
-    ) -> list[Stored]:
+    async def all(self, documents: Iterable[Document]) -> list[Stored]:
         """Open documents, wherever their payloads lie, in their order."""
-        return [self.stored(document) for document in await self.fetched(documents, session)]
+        return [self.stored(document) for document in await self.fetched(documents)]
 
-    async def _fetch(self, document: Document, session: AsyncClientSession | None) -> bytes:
-        payload = await self._files.read(document["g"], session) if "g" in document else None
+    async def _fetch(self, document: Document) -> bytes:
+        payload = await self._files.read(document["g"]) if "g" in document else None
         if payload is None:
             raise damaged()
         return payload

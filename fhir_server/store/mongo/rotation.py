@@ -136,7 +136,7 @@ class Rotation:
         where = {"_id": {"$in": list(ids)}, **self._by_another_header()}
         found = self._db.get_collection(name).find(where, {**PROJECTION, "c": 1}, session=session)
         writes = []
-        for document in await tools.opener.fetched(await found.to_list(), session):
+        for document in await tools.opener.fetched(await found.to_list()):
             digest = document["h"] if "h" in document else document["_id"]
             body = tools.opener.body(document)
             payload = tools.envelope.seal(document["t"], digest, document["v"], body)

@@ -99,7 +99,7 @@ class Inspection:
         versions = {row["_id"]: row["versions"] for row in await earlier.to_list()}
         identities = self._db.get_collection(schema.IDENTITY).find({"_id": {"$in": digests}}, session=session)
         lies = {row["_id"]: row["c"] for row in await identities.to_list()}
-        payloads = await self._payloads(documents, session)
+        payloads = await self._payloads(documents)
         counted = await asyncio.to_thread(self._judged, documents, payloads)
         for document in documents:
             counted[_GAPS] += versions.get(document["_id"], 0) != document["v"] - 1
@@ -113,7 +113,7 @@ class Inspection:
             {"_id": {"$in": [document["h"] for document in documents]}}, {"v": 1}, session=session
         )
         current = {row["_id"]: row["v"] for row in await heads.to_list()}
-        payloads = await self._payloads(documents, session)
+        payloads = await self._payloads(documents)
         counted = await asyncio.to_thread(self._judged, documents, payloads)
         for document in documents:
             counted[_STRAY] += document["v"] >= current.get(document["h"], 0)
@@ -128,15 +128,13 @@ class Inspection:
         )
         return Counter({_NOWHERE: len(ids) - len(await there.to_list())})
 
-    async def _payloads(
-        self, documents: Sequence[Document], session: AsyncClientSession
-    ) -> list[bytes | None]:
+    async def _payloads(self, documents: Sequence[Document]) -> list[bytes | None]:
         """Return the payload of each document, wherever it lies; None when it is not there."""
         found: list[bytes | None] = []
         for document in documents:
             payload = document.get("b")
             if payload is None and "g" in document:
-                payload = await self._tools.files.read(document["g"], session)
+                payload = await self._tools.files.read(document["g"])
             found.append(payload)
         return found
 

@@ -57,7 +57,7 @@ class Judgement:
         if wanted:
             history = self.tools.engine.db.get_collection(HISTORY)
             cursor = history.find({"$or": wanted}, PROJECTION, session=self.judge.session)
-            found = await self.tools.opener.fetched(await cursor.to_list(), self.judge.session)
+            found = await self.tools.opener.fetched(await cursor.to_list())
             before = {(each["h"], each["v"] + 1): self.tools.opener.stored(each) for each in found}
         return [
             before.get((digest_of(each), each["v"])) if is_deletion(each) else self.tools.opener.stored(each)
@@ -71,7 +71,7 @@ class Judgement:
             return
         resources = self.tools.engine.db.get_collection(RESOURCE)
         cursor = resources.find({"_id": {"$in": digests}}, PROJECTION, session=self.judge.session)
-        documents = await self.tools.opener.fetched(await cursor.to_list(), self.judge.session)
+        documents = await self.tools.opener.fetched(await cursor.to_list())
         contents = await self._contents(documents)
         cases, judged = [], []
         for document, content in zip(documents, contents, strict=True):
