@@ -23,7 +23,8 @@ from fhir_server.store.state import Record
 Progress = Callable[[int], None]
 """It is given how many versions are done."""
 
-_FRAME: Final = msgspec.msgpack.Encoder().encode
+# Engines have integers of their own kind.
+_FRAME: Final = msgspec.msgpack.Encoder(enc_hook=int).encode
 _MODULUS: Final = 1 << 256
 
 
