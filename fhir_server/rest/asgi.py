@@ -21,7 +21,7 @@ from fhir_server.rest import binary
 from fhir_server.rest.base import base_from_host
 from fhir_server.rest.bodies import METHODS_WITH_BODY, Body, decode_body, is_content, limit_for
 from fhir_server.rest.deadline import Deadlines
-from fhir_server.rest.hangup import Watched, may_be_given_up
+from fhir_server.rest.hangup import LOOK_AFTER, Watched, may_be_given_up
 from fhir_server.rest.intake import (
     PLAIN,
     Fields,
@@ -109,6 +109,7 @@ class Rest:
         self._refused = refused
         self._seconds = settings.request_seconds
         self._deadlines = Deadlines(self._seconds)
+        self._lookouts = Deadlines(LOOK_AFTER)
         self._base = settings.base_url.rstrip("/")
         self._ids = RequestIds()
         self._observer = Observer(known_parameters)
@@ -249,7 +250,7 @@ class Rest:
             raise
         if not may_be_given_up(target, method):
             return await self._run(request)
-        with Watched(call.receive):
+        with Watched(self._lookouts, call.receive):
             return await self._run(request)
 
     async def _actor(self, call: _Call) -> Actor | None:

@@ -7,7 +7,16 @@ from __future__ import annotations
 
 import asyncio
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
+
+
+class Waiting(Protocol):
+    """What is told when its time is over; ``until``: when that is, by the event loop's clock."""
+
+    until: float
+
+    def expire(self) -> None:
+        """Be told."""
 
 
 class Deadlines:
@@ -15,14 +24,14 @@ class Deadlines:
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
-        self._running: dict[Limit, None] = {}
+        self._running: dict[Waiting, None] = {}
         self._is_armed = False
 
     def limit(self) -> Limit:
         """Return a context in which the task that enters it may spend the time."""
         return Limit(self)
 
-    def begin(self, limit: Limit) -> None:
+    def begin(self, limit: Waiting) -> None:
         """Watch over ``limit``, from now on."""
         loop = asyncio.get_running_loop()
         limit.until = loop.time() + self._seconds
@@ -31,7 +40,7 @@ class Deadlines:
             self._is_armed = True
             loop.call_at(limit.until, self._look, loop)
 
-    def end(self, limit: Limit) -> None:
+    def end(self, limit: Waiting) -> None:
         """Watch over ``limit`` no longer."""
         self._running.pop(limit, None)
 

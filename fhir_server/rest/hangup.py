@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Final
 
 from fhir_server.interactions.request import CLIENT_GONE
+from fhir_server.rest.deadline import Deadlines
 from fhir_server.rest.limits import Disconnected, Receive
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 LOOK_AFTER: Final = 0.25
 """Seconds that a request runs before anybody looks whether its client is still there: most are over by then,
-and a timer that is not needed costs a microsecond where a task that listens costs ten."""
+and a task that listens costs ten microseconds."""
 
 _SEARCHES: Final = frozenset({"search-type", "search-system", "search-compartment"})
 _READS: Final = frozenset({"history-instance", "history-type", "history-system", "operation"})
@@ -33,12 +34,16 @@ class Watched:
     """Within its block the client is watched: when it goes away, what runs is cancelled.
 
     Raises :class:`Disconnected` then. ``receive``: of ASGI, the request's body already taken from it.
+    ``lookouts``: tells it when to begin, one timer for all requests.
     """
 
-    def __init__(self, receive: Receive, after: float = LOOK_AFTER) -> None:
+    __slots__ = ("_is_gone", "_lookouts", "_receive", "_task", "_watcher", "until")
+
+    def __init__(self, lookouts: Deadlines, receive: Receive) -> None:
+        self._lookouts = lookouts
         self._receive = receive
-        self._after = after
         self._is_gone = False
+        self.until = 0.0
         self._watcher: asyncio.Task[None] | None = None
 
     def __enter__(self) -> None:
@@ -46,20 +51,21 @@ class Watched:
         task = asyncio.current_task()
         assert task is not None
         self._task = task
-        self._timer = asyncio.get_running_loop().call_later(self._after, self._begin)
+        self._lookouts.begin(self)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Stop watching; turn the cancellation that the client caused into Disconnected."""
-        self._timer.cancel()
+        self._lookouts.end(self)
         if self._watcher is not None:
             self._watcher.cancel()
         # A cancellation by somebody else, at the same time, stays one.
         if self._is_gone and self._task.uncancel() == 0 and kind is asyncio.CancelledError:
             raise Disconnected from error
 
-    def _begin(self) -> None:
+    def expire(self) -> None:
+        """Begin to listen: the request takes long."""
         self._watcher = asyncio.get_running_loop().create_task(self._watch(), name="watch-client")
 
     async def _watch(self) -> None:

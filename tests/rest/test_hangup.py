@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from fhir_server.interactions.request import CLIENT_GONE, Reply, Request
-from fhir_server.rest import hangup
+from fhir_server.rest import asgi, hangup
+from fhir_server.rest.deadline import Deadlines
 from fhir_server.rest.limits import Disconnected
 
 FORM = "application/x-www-form-urlencoded"
@@ -62,7 +63,7 @@ async def asked(client: Any, method: str, path: str, *, hang_up: bool, body: byt
 
 @pytest.fixture(autouse=True)
 def _look_soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hangup.Watched.__init__, "__defaults__", (0.005,))
+    monkeypatch.setattr(asgi, "LOOK_AFTER", 0.005)
 
 
 SEARCHES = [
@@ -103,9 +104,9 @@ async def test_a_write_is_carried_out_though_nobody_waits(client: Any, method: s
     assert ended == "done"
 
 
-async def test_a_quick_answer_is_never_watched(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hangup.Watched.__init__, "__defaults__", (30.0,))
-    ended, sent = await asked(client, "GET", "/fhir/Patient", hang_up=True)
+async def test_a_quick_answer_is_never_watched(client_with: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(asgi, "LOOK_AFTER", 30.0)
+    ended, sent = await asked(client_with(), "GET", "/fhir/Patient", hang_up=True)
 
     assert ended == "done"
     assert sent[0]["status"] == 200
@@ -115,7 +116,7 @@ async def test_a_cancellation_by_somebody_else_stays_one() -> None:
     line = Line()
 
     async def work() -> None:
-        with hangup.Watched(line.receive):
+        with hangup.Watched(Deadlines(0.005), line.receive):
             await asyncio.sleep(60)
 
     task = asyncio.create_task(work())
@@ -137,7 +138,7 @@ async def test_the_client_that_hung_up_raises_disconnected_and_leaves_no_task_be
     line.hung_up.set()
     before = asyncio.all_tasks()
 
-    with pytest.raises(Disconnected), hangup.Watched(line.receive):
+    with pytest.raises(Disconnected), hangup.Watched(Deadlines(0.005), line.receive):
         await asyncio.sleep(60)
     await asyncio.sleep(0)
 
@@ -145,3 +146,19 @@ async def test_the_client_that_hung_up_raises_disconnected_and_leaves_no_task_be
     assert task is not None
     assert task.cancelling() == 0
     assert asyncio.all_tasks() == before
+
+
+async def test_one_that_ended_is_not_watched_while_another_goes_on() -> None:
+    lookouts, quick, slow = Deadlines(0.02), Line(), Line()
+    for line in (quick, slow):
+        line.hung_up.set()
+
+    async def work(line: Line, seconds: float) -> str:
+        with hangup.Watched(lookouts, line.receive):
+            await asyncio.sleep(seconds)
+        return "done"
+
+    ended = await asyncio.gather(work(quick, 0), work(slow, 60), return_exceptions=True)
+
+    assert ended[0] == "done"
+    assert isinstance(ended[1], Disconnected)
