@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from dataclasses import dataclass, field
+from typing import Final
 
 from bson.int64 import Int64
 from pymongo.asynchronous.client_session import AsyncClientSession
@@ -24,8 +24,7 @@ from fhir_server.store.mongo.judging import Judge, Matcher
 from fhir_server.store.mongo.opened import Opening
 from fhir_server.store.mongo.question import Question
 from fhir_server.store.mongo.reading import Reader, limited
-from fhir_server.store.mongo.records import PROJECTION
-from fhir_server.store.mongo.schema import HISTORY, RESOURCE
+from fhir_server.store.mongo.schema import RESOURCE
 from fhir_server.store.mongo.tools import Tools
 from fhir_server.store.mongo.versions import Scope, run
 from fhir_server.store.mongo.visible import Judgement
@@ -102,13 +101,17 @@ class Past:
 
 @dataclass(frozen=True, slots=True)
 class _Filtered:
-    """A page of what may be seen, on one snapshot. ``until``: its limit, by the monotonic clock."""
+    """A page of what may be seen, on one snapshot. ``until``: its limit, by the monotonic clock.
+
+    ``kept``: some documents that were judged, by their numbers: they need not be fetched again to be shown.
+    """
 
     past: Past
     visibility: Visibility
     query: HistoryQuery
     judgement: Judgement
     until: float
+    kept: dict[int, Document] = field(default_factory=dict)
 
     @property
     def _tools(self) -> Tools:
@@ -162,22 +165,22 @@ class _Filtered:
 
     async def _judged(self, scope: Scope) -> AsyncIterator[int]:
         """Open the versions in a scope; yield the numbers of those that may be seen."""
-        session = self.judgement.judge.session
-        for name, where in ((RESOURCE, scope.current), (HISTORY, scope.earlier)):
-            collection = self._tools.engine.db.get_collection(name)
-            cursor: Any = collection.find(where, PROJECTION, batch_size=_BATCH, session=session)
-            async with cursor:
-                while cursor.alive:
-                    rows = await cursor.to_list(_BATCH)
-                    documents = await self._tools.opener.fetched(rows)
-                    for row, is_visible in zip(rows, await self.judgement.visible(documents), strict=True):
-                        if is_visible:
-                            yield row["w"] if name == RESOURCE else row["_id"]
+        reader = Reader(self._tools.engine, self.judgement.judge.session, self.until)
+        async for rows in reader.chunks(scope.whole(), _BATCH):
+            documents = await self._tools.opener.fetched(rows)
+            visible = await self.judgement.visible(documents)
+            for document, is_visible in zip(documents, visible, strict=True):
+                if is_visible:
+                    if len(self.kept) < _BATCH:
+                        self.kept[document["w"]] = document
+                    yield document["w"]
 
     async def _open(self, types: Sequence[str], numbers: Sequence[int]) -> list[Stored]:
-        if not numbers:
-            return []
-        among = {"$in": [Int64(number) for number in numbers]}
-        scope = Scope({"t": {"$in": list(types)}, "w": among}, {"_id": among})
-        found = await run(self._tools.engine, scope.newest(len(numbers)), self.judgement.judge.session)
-        return await self._tools.opener.all(found)
+        session = self.judgement.judge.session
+        missing = [Int64(number) for number in numbers if number not in self.kept]
+        if missing:
+            among = {"$in": missing}
+            scope = Scope({"t": {"$in": list(types)}, "w": among}, {"_id": among})
+            found = await run(self._tools.engine, scope.whole(), session)
+            self.kept.update((document["w"], document) for document in found)
+        return await self._tools.opener.all(self.kept[number] for number in numbers)

@@ -21,6 +21,7 @@ from fhir_server.store.mongo.schema import HISTORY, RESOURCE
 
 _SNAPSHOT: Final = ReadConcern("snapshot")
 _NUMBER: Final = {"$ifNull": ["$w", "$_id"]}
+_WHOLE: Final = {**PROJECTION, "w": _NUMBER}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +56,21 @@ class Scope:
         return Scope({**self.current, "w": lower}, {**self.earlier, "_id": lower})
 
     def numbers(self) -> list[Document]:
-        """Return the pipeline over ``resource`` that gives the numbers of all versions."""
-        alone: Document = {"$project": {"_id": 0, "w": _NUMBER}}
-        earlier = [{"$match": self.earlier}, alone]
-        return [{"$match": self.current}, alone, {"$unionWith": {"coll": HISTORY, "pipeline": earlier}}]
+        """Return the pipeline over ``resource`` that gives the numbers of all versions, in no order."""
+        return self._all({"_id": 0, "w": _NUMBER})
+
+    def whole(self) -> list[Document]:
+        """Return the pipeline over ``resource`` that gives all versions, whole, in no order."""
+        return self._all(_WHOLE)
+
+    def _all(self, projection: Document) -> list[Document]:
+        project: Document = {"$project": projection}
+        earlier = [{"$match": self.earlier}, project]
+        return [{"$match": self.current}, project, {"$unionWith": {"coll": HISTORY, "pipeline": earlier}}]
 
     def newest(self, count: int) -> list[Document]:
         """Return the pipeline over ``resource`` that gives the newest versions, whole."""
-        limit, whole = {"$limit": count}, {"$project": {**PROJECTION, "w": _NUMBER}}
+        limit, whole = {"$limit": count}, {"$project": _WHOLE}
         earlier = [{"$match": self.earlier}, {"$sort": {"_id": -1}}, limit, whole]
         return [
             {"$match": self.current},
