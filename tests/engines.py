@@ -65,8 +65,9 @@ def environment(folder: Path) -> dict[str, str]:
 
 
 def settings(folder: Path, suite: str = "standard", **given: Any) -> Settings:
-    """Make a private data folder with keys; return settings that name it and its store."""
-    KeyRing.create(folder / "keys", suite)
+    """Make a private data folder with keys, unless it has some; return settings that name its store."""
+    if not (folder / "keys").exists():
+        KeyRing.create(folder / "keys", suite)
     folder.chmod(0o700)
     return Settings.model_validate(
         {"data": folder, "store": address(folder), "base_url": "", "log_level": "error", **given}

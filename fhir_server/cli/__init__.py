@@ -19,6 +19,7 @@ from fhir_server.cli.init import init
 from fhir_server.cli.issuer import issuer
 from fhir_server.cli.keys import keys
 from fhir_server.cli.load import load
+from fhir_server.cli.migrate import migrate
 from fhir_server.cli.options import err
 from fhir_server.cli.probe import probe
 from fhir_server.cli.reindex import reindex
@@ -45,6 +46,7 @@ for command in (
     check,
     backup,
     restore,
+    migrate,
     reindex,
     relabel,
     token,

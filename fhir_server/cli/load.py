@@ -78,6 +78,9 @@ def load(
 
 async def _load(settings: Settings, sources: list[Source], *, again: bool) -> Loader:
     decode = parts.decoder(settings)
+    if settings.store:
+        # The records are elsewhere; what this machine has loaded of its own files is noted here all the same.
+        settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
     with Journal(settings.data, again=again) as journal, _progress() as progress:
         async with parts.opened(settings) as service:
             total = sum(source.size for source in sources)

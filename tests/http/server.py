@@ -50,7 +50,11 @@ class Server:
     def start(self) -> None:
         """Open the store and serve."""
         self._app: App = create_app(self._settings)
-        self._runner.run(self._app.start())
+        try:
+            self._runner.run(self._app.start())
+        except BaseException:
+            self._runner.close()
+            raise
         transport = httpx.ASGITransport(self._app)
         self._client = httpx.AsyncClient(transport=transport, base_url=f"{BASE}/", timeout=60)
 
