@@ -90,12 +90,13 @@ def measure(folder: Path, resources: int, output: Path, console: Console, *, fre
             )
         notes: list[str] = []
         figures = [*growth(state), *over_http(server, state.queries, notes, console)]
-        memory = server.memory()
+        memory, own = server.memory(), server.memory(mapped=False)
     finally:
         server.stop()
     figures.append(Figure("start-up", began, "s", aim=Aim(at_most=2)))
-    if memory is not None:
+    if memory is not None and own is not None:
         figures.append(Figure("memory after the load", memory, "MB", aim=Aim(at_most=300)))
+        figures.append(Figure("memory after the load, without mapped files", own, "MB"))
     inside = _in_process(folder, console)
     figures += [*inside, *_grown(inside, state.small)]
     size = server.disk() / state.resources

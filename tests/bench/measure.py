@@ -155,5 +155,10 @@ class Bench:
             return
         peer = self.peer.memory() if self.peer else None
         self.figures.append(Figure("memory after the load", mine, "MB", peer, Aim(at_most=300)))
+        own, peers = (
+            None if server is None else server.memory(mapped=False) for server in (self.ours, self.peer)
+        )
+        if own is not None:
+            self.figures.append(Figure("memory after the load, without mapped files", own, "MB", peers))
         two = self.two_workers.memory() or 0.0
         self.figures.append(Figure("memory after the load, --workers 2", two, "MB", peer))

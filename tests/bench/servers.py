@@ -118,11 +118,15 @@ class Server:
         """Return the processor time that all its processes have used, in seconds."""
         return 0.0 if self.process is None else sum(_processor_time(pid) for pid in _family(self.process.pid))
 
-    def memory(self) -> float | None:
-        """Return the resident memory of all its processes, in MB (10⁶ bytes); None without /proc."""
+    def memory(self, *, mapped: bool = True) -> float | None:
+        """Return the resident memory of all its processes, in MB (10⁶ bytes); None without /proc.
+
+        ``mapped``: with the pages of mapped files, which the system takes back when others need room.
+        """
         if self.process is None or not Path("/proc/self/status").exists():
             return None
-        return sum(_resident(pid) for pid in _family(self.process.pid)) / 1000
+        fields = ("VmRSS",) if mapped else ("RssAnon", "RssShmem")
+        return sum(_resident(pid, fields) for pid in _family(self.process.pid)) / 1000
 
     def disk(self) -> int:
         """Return the bytes of its data folder, logs and keys included."""
@@ -222,10 +226,11 @@ def _processor_time(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def _resident(pid: int) -> float:
-    """Return VmRSS in kB (1000 bytes)."""
+def _resident(pid: int, fields: tuple[str, ...]) -> float:
+    """Return the sum of some fields of a process's status in kB (1000 bytes)."""
     try:
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     except OSError:
         return 0.0
-    return next((int(line.split()[1]) * 1.024 for line in lines if line.startswith("VmRSS:")), 0.0)
+    told = (line.split() for line in lines)
+    return sum(int(words[1]) * 1.024 for words in told if words and words[0].rstrip(":") in fields)
