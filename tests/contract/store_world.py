@@ -6,6 +6,8 @@ What a store is given here has nothing to do with FHIR's elements, so that its c
 from __future__ import annotations
 
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from fhir_server.search.visibility import Visibility
 from fhir_server.store.api import Change, Method
 from fhir_server.store.mongo.store import MongoStore
 from fhir_server.store.mongo.store import Options as MongoOptions
+from fhir_server.store.mongo.tools import Extractor
 from fhir_server.store.sqlite.store import Options, SqliteStore
 from fhir_server.store.whole import WholeStore
 from tests.mongo import engine
@@ -26,6 +29,9 @@ ALL = Visibility.everything("test")
 
 STORES = ("sqlite-standard", "sqlite-guomi", "mongodb-standard")
 """Engines with cipher suites: what :func:`open_store` takes."""
+
+ENGINES = ("sqlite-standard", "mongodb-standard")
+"""The same with the suite that does not matter."""
 
 
 class _Dated(dict[str, str]):
@@ -116,6 +122,19 @@ async def open_store(kind: str, folder: Path, **options: Any) -> WholeStore:
     return await open_mongo(folder, suite, **options)
 
 
+@asynccontextmanager
+async def a_store(kind: str, folder: Path, **options: Any) -> AsyncIterator[Any]:
+    """Give a store for ``folder``, close it, and see that it was left sound; nothing of it stays."""
+    store: Any = await open_store(kind, folder, **options)
+    try:
+        yield store
+        findings = await store.check() if await store.ready() else []
+        assert findings == []
+    finally:
+        await store.close()
+        drop_store(kind, folder)
+
+
 def drop_store(kind: str, folder: Path) -> None:
     """Remove what lies elsewhere than in the folder of a store."""
     if kind.startswith("mongodb"):
@@ -127,7 +146,9 @@ def database_of(folder: Path) -> str:
     return f"t{blake2b(str(folder).encode(), digest_size=10).hexdigest()}"
 
 
-def open_sqlite(folder: Path, suite: str = "standard", **options: Any) -> SqliteStore:
+def open_sqlite(
+    folder: Path, suite: str = "standard", *, extractor: Extractor = extractor, **options: Any
+) -> SqliteStore:
     """Open the SQLite store in ``folder``, making it and its keys when there are none."""
     return SqliteStore.open(
         folder / "data",
@@ -139,7 +160,9 @@ def open_sqlite(folder: Path, suite: str = "standard", **options: Any) -> Sqlite
     )
 
 
-async def open_mongo(folder: Path, suite: str = "standard", **options: Any) -> MongoStore:
+async def open_mongo(
+    folder: Path, suite: str = "standard", *, extractor: Extractor = extractor, **options: Any
+) -> MongoStore:
     """Open the MongoDB store for ``folder``, where its keys are, making both when there are none."""
     return await MongoStore.open(
         engine.address(database_of(folder)),

@@ -22,7 +22,9 @@ from fhir_server.search.predicate import (
 )
 from fhir_server.search.visibility import Visibility
 from fhir_server.store.api import Change, HistoryQuery
-from fhir_server.store.sqlite.records import Opener
+from fhir_server.store.mongo.records import Opener as MongoOpener
+from fhir_server.store.sqlite.records import Opener as SqliteOpener
+from fhir_server.store.sqlite.store import SqliteStore
 from tests.contract.store_world import ALL, change, put
 
 OPEN = Where("label", TokenIs("s", "open"))
@@ -158,7 +160,7 @@ async def test_a_limited_history_is_that_of_all_its_resources_together(store: An
     random = Random(seed)
     for each in some_versions(seed):
         await put(store, each)
-    for _ in range(25):
+    for _ in range(25 if isinstance(store, SqliteStore) else 8):
         limits = {"Patient": random.choice(PREDICATES), "Observation": random.choice(PREDICATES)}
         visibility = Visibility("test", limits)
         times: dict[str, Any] = random.choice(
@@ -194,14 +196,15 @@ async def test_a_limited_history_opens_nothing_that_was_never_changed_and_is_not
             for n in range(1000)
         ),
     )
-    opened: list[int] = []
-    stored = Opener.stored
+    opened: list[object] = []
+    opener = SqliteOpener if isinstance(store, SqliteStore) else MongoOpener
+    stored: Any = opener.stored
 
-    def counted(self: Opener, connection: Any, row: Any) -> Any:
-        opened.append(row[0])
-        return stored(self, connection, row)
+    def counted(self: object, *row: Any) -> Any:
+        opened.append(row)
+        return stored(self, *row)
 
-    monkeypatch.setattr(Opener, "stored", counted)
+    monkeypatch.setattr(opener, "stored", counted)
     mine = Visibility("test", {"Observation": Where("subject", ReferenceIs(("Patient/7",)))})
     page = await store.history(mine, HistoryQuery("Observation", count=3))
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from fhir_server.crypto.keys import KeyRing
 from fhir_server.search.predicate import NumberIs, Predicate, TokenIs, Where
 from fhir_server.search.query import Query
 from fhir_server.search.values import Values
 from fhir_server.store.api import Stale
 from fhir_server.store.sqlite.store import SqliteStore
-from tests.contract.store_world import ALL, CLINICAL, change, extractor, matcher, put
+from tests.contract.store_world import ALL, ENGINES, change, drop_store, extractor, open_store, put
 
 CODED = Where("code", TokenIs(None, "a"))
 WEIGHED = Where("weight", NumberIs("eq", 7.0, 6.5, 7.5))
@@ -21,13 +22,16 @@ WEIGHED = Where("weight", NumberIs("eq", 7.0, 6.5, 7.5))
 class House:
     """A store whose extractor follows ``generation``: ``code`` and ``weight`` are custom from 1 on."""
 
-    def __init__(self, folder: Path) -> None:
+    store: Any
+
+    def __init__(self) -> None:
         self.generation = 0
-        keys = folder / "keys"
-        ring = KeyRing.load(keys) if keys.exists() else KeyRing.create(keys, "standard")
-        self.store = SqliteStore.open(
-            folder / "data", ring, extractor=self._extract, matcher=matcher, clinical=CLINICAL
-        )
+
+    @classmethod
+    async def open(cls, kind: str, folder: Path) -> House:
+        house = cls()
+        house.store = await open_store(kind, folder, extractor=house._extract)
+        return house
 
     def _extract(self, type_: str, body: bytes) -> Values:
         """Do what ``extract`` does now: a test puts another in its place."""
@@ -65,11 +69,18 @@ class House:
         return resources, rows
 
 
+@pytest.fixture(params=ENGINES)
+def kind(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
+
+
 @pytest.fixture
-async def house(tmp_path: Path):  # type: ignore[no-untyped-def]  # noqa: ANN201 - an async generator of House
-    built = House(tmp_path)
+async def house(kind: str, tmp_path: Path) -> AsyncIterator[House]:
+    built = await House.open(kind, tmp_path)
     yield built
     await built.store.close()
+    drop_store(kind, tmp_path)
 
 
 async def test_a_new_store_has_no_custom_parameters(house: House) -> None:
@@ -77,13 +88,13 @@ async def test_a_new_store_has_no_custom_parameters(house: House) -> None:
     assert await house.store.parameters.read() == (0, b"")
 
 
-async def test_a_set_is_replaced_by_who_knows_the_one_before(house: House, tmp_path: Path) -> None:
+async def test_a_set_is_replaced_by_who_knows_the_one_before(house: House, kind: str, tmp_path: Path) -> None:
     assert await house.store.parameters.write(b"one", 0) == 1
     with pytest.raises(Stale):
         await house.store.parameters.write(b"two", 0)
 
     assert await house.store.parameters.read() == (1, b"one")
-    other = House(tmp_path)
+    other = await House.open(kind, tmp_path)
     assert (await other.store.stamps()).generation == 1
     await other.store.close()
 
@@ -94,8 +105,10 @@ async def test_a_write_by_an_earlier_set_is_stale(house: House) -> None:
 
     with pytest.raises(Stale):
         await house.put("late")
-    with pytest.raises(Stale):
-        await put(house.store, change("Patient", "before", 2, "DELETE"))
+    if isinstance(house.store, SqliteStore):
+        # It takes rows out, and must know which there are.
+        with pytest.raises(Stale):
+            await put(house.store, change("Patient", "before", 2, "DELETE"))
 
     house.generation = 1
     await house.put("late")

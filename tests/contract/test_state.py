@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from fhir_server.crypto.keys import KeyRing
 from fhir_server.faults import Fault
 from fhir_server.store.api import Stale
-from fhir_server.store.sqlite.store import SqliteStore
 from fhir_server.store.state import Put, Record, Remove, State, Unchanged
-from tests.contract.store_world import open_sqlite
+from fhir_server.store.whole import WholeStore
+from tests.contract.store_world import ENGINES, STORES, a_store, open_sqlite, open_store
 
 START = 1_000_000
 
@@ -36,18 +36,22 @@ def clock() -> Clock:
     return Clock()
 
 
-@pytest.fixture(params=["sqlite-standard", "sqlite-guomi"])
-async def opened(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> AsyncIterator[SqliteStore]:
-    store = open_sqlite(tmp_path, request.param.partition("-")[2], clock=clock)
-    yield store
-    findings = await store.check() if await store.ready() else []
-    await store.close()
-    assert findings == []
+@pytest.fixture(params=STORES)
+async def opened(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> AsyncIterator[WholeStore]:
+    async with a_store(request.param, tmp_path, clock=clock) as store:
+        yield store
 
 
 @pytest.fixture
-def state(opened: SqliteStore) -> State:
+def state(opened: WholeStore) -> State:
     return opened.state
+
+
+@pytest.fixture(params=ENGINES)
+def kind(request: pytest.FixtureRequest) -> str:
+    """Name an engine, for tests that open its store themselves."""
+    name: str = request.param
+    return name
 
 
 async def test_returns_what_was_put(state: State) -> None:
@@ -184,6 +188,21 @@ async def test_the_stamp_stays_until_something_is_committed(state: State) -> Non
     assert await state.stamp() is not None
 
 
+async def test_what_two_writes_rest_on_cannot_pass_under_both(state: State) -> None:
+    """Each goes on only while the other's record is absent, so that one of them must fail."""
+
+    async def take(mine: str, other: str) -> bool:
+        try:
+            await state.apply([Unchanged("lease", other, 0), Put("lease", mine, b"", 0)])
+        except Stale:
+            return False
+        return True
+
+    for number in range(5):
+        taken = await asyncio.gather(take(f"a{number}", f"b{number}"), take(f"b{number}", f"a{number}"))
+        assert sorted(taken) == [False, True]
+
+
 async def test_a_write_that_names_a_record_twice_is_refused(state: State) -> None:
     with pytest.raises(Fault):
         await state.apply([Put("a", "1", b"", 0), Remove("a", "1")])
@@ -205,14 +224,13 @@ async def test_of_many_at_once_exactly_one_uses_a_code(state: State) -> None:
     assert len(await state.of_kind("token")) == 1
 
 
-async def test_records_survive_closing(tmp_path: Path) -> None:
-    store = open_sqlite(tmp_path)
+async def test_records_survive_closing(kind: str, tmp_path: Path) -> None:
+    store = await open_store(kind, tmp_path)
     await store.state.apply([Put("client", "c", b"x", 0, None, ("t",))])
     await store.close()
 
-    again = open_sqlite(tmp_path)
-    found = await again.state.find("client", "t")
-    await again.close()
+    async with a_store(kind, tmp_path) as again:
+        found = await again.state.find("client", "t")
 
     assert [record.body for record in found] == [b"x"]
 
@@ -229,17 +247,18 @@ async def test_no_file_shows_a_key_a_tag_or_a_body(tmp_path: Path) -> None:
         assert text not in content
 
 
-async def test_rotated_keys_seal_records_anew_and_the_old_key_can_be_retired(tmp_path: Path) -> None:
-    store = open_sqlite(tmp_path)
-    await store.state.apply([Put("client", f"{n}", b"x", 0) for n in range(450)])
-    KeyRing.load(tmp_path / "keys").rotate()
+async def test_rotated_keys_seal_records_anew_and_the_old_key_can_be_retired(
+    kind: str, tmp_path: Path
+) -> None:
+    async with a_store(kind, tmp_path) as store:
+        await store.state.apply([Put("client", f"{n}", b"x", 0) for n in range(450)])
+        KeyRing.load(tmp_path / "keys").rotate()
 
-    assert await store.retire() == ()
-    await store.reseal()
-    assert await store.retire() == (1,)
+        assert await store.retire() == ()
+        await store.reseal()
+        assert await store.retire() == (1,)
 
-    assert len(await store.state.of_kind("client")) == 450
-    await store.close()
+        assert len(await store.state.of_kind("client")) == 450
 
 
 async def test_a_record_moved_to_another_place_does_not_open(tmp_path: Path) -> None:
@@ -278,7 +297,7 @@ CHANGES = st.one_of(
 
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.lists(CHANGES, max_size=3, unique_by=lambda change: change.key), max_size=6))
-async def test_behaves_like_a_dictionary_with_versions(opened: SqliteStore, rounds: list[list[Any]]) -> None:
+async def test_behaves_like_a_dictionary_with_versions(opened: WholeStore, rounds: list[list[Any]]) -> None:
     await opened.state.apply([Remove("k", key) for key in "abc"])
     model: dict[str, tuple[int, bytes]] = {}
     for changes in rounds:

@@ -12,15 +12,14 @@ from fhir_server.clock import now_ms
 from fhir_server.faults import Fault, Kind
 from fhir_server.jobs.runner import SILENT_MS, JobRunner, Lost, Task
 from fhir_server.store.upkeep import Job, Jobs, JobUnderWay
-from tests.contract.store_world import open_sqlite
+from tests.contract.store_world import ENGINES, a_store
 
 
-@pytest.fixture
-async def jobs(tmp_path: Path) -> AsyncIterator[Jobs]:
+@pytest.fixture(params=ENGINES)
+async def jobs(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Jobs]:
     """Open the jobs of an empty store."""
-    store = open_sqlite(tmp_path)
-    yield store.jobs
-    await store.close()
+    async with a_store(request.param, tmp_path) as store:
+        yield store.jobs
 
 
 async def ended(jobs: Jobs, id_: str) -> Job:
