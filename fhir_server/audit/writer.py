@@ -86,6 +86,8 @@ class Writer:
     def close(self) -> None:
         """Close the segment and give the chain free."""
         try:
+            if self._is_left_open:
+                self._recover()
             self._close_segment()
         except (OSError, Fault, Lost):
             _LOG.exception("The audit segment could not be closed; the next start closes it")
@@ -147,17 +149,15 @@ class Writer:
         _LOG.info("An audit segment was closed", extra={"fields": told})
 
     def _abandon(self) -> None:
-        """Forget a group that may be there, whole or in part: read the segment again, and close it.
+        """Forget a group that may be there, whole or in part: the next one finds out, and closes the segment.
 
-        It is closed rather than gone on with, so that no nonce is used twice.
+        It is closed rather than gone on with, so that no nonce is used twice. Whoever waits is told first:
+        while the disk is full or the database away, finding out fails as well, and takes its time.
         """
         current, self._open = self._open, None
         self._is_left_open = True
         if current is not None:
             self._hold.abandon(current.reading.offset)
-        # The disk is full, most likely: the next group tries again, and fails as long as this does.
-        with contextlib.suppress(OSError, Fault, Lost):
-            self._recover()
 
     def _recover(self) -> None:
         """Close the segment that a crash or a failure left open, and go on after it.

@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from bson.binary import Binary
 from pymongo.client_session import ClientSession
 from pymongo.errors import DuplicateKeyError
 
@@ -45,7 +44,7 @@ class MongoHold:
 
     def begin(self, segment: Segment, header: bytes) -> None:
         """Insert the segment."""
-        made = {"_id": segment.name, **segment._asdict(), "header": Binary(header)}
+        made = {"_id": segment.name, **segment._asdict(), "header": header}
         try:
             self._as_owner(lambda session: self._place.segments.insert_one(made, session=session))
         except DuplicateKeyError:
@@ -56,13 +55,8 @@ class MongoHold:
     def append(self, frames: bytes, offset: int) -> None:
         """Insert a group: one document, unless it is too long for one."""
         assert self._segment is not None
-        try:
-            with reached():
-                for at in range(0, len(frames), PIECE_BYTES):
-                    piece = Binary(frames[at : at + PIECE_BYTES])
-                    self._place.frames.insert_one({"_id": key_of(self._segment, offset + at), "bytes": piece})
-        except DuplicateKeyError as error:
-            raise Lost from error
+        for at in range(0, len(frames), PIECE_BYTES):
+            self._insert(key_of(self._segment, offset + at), frames[at : at + PIECE_BYTES])
 
     def abandon(self, durable: int) -> None:
         """Nothing is done: what became of the last group is seen when the segment is ended."""
@@ -89,14 +83,14 @@ class MongoHold:
         """Keep bytes in documents of their own."""
         with reached():
             for at in range(0, len(torn), PIECE_BYTES):
-                key, piece = key_of(segment, at), Binary(torn[at : at + PIECE_BYTES])
+                key, piece = key_of(segment, at), torn[at : at + PIECE_BYTES]
                 self._place.torn.replace_one({"_id": key}, {"bytes": piece}, upsert=True)
 
     def close(self, segment: Segment, statement: bytes, final: str) -> None:
         """Keep the statement with the segment, and the final hash as the newest one."""
 
         def work(session: ClientSession) -> None:
-            stated = {"$set": {"statement": Binary(statement)}}
+            stated = {"$set": {"statement": statement}}
             self._place.segments.update_one({"_id": segment.name}, stated, session=session)
             head = {"number": segment.number, "hash": final}
             self._place.heads.replace_one({"_id": segment.chain}, head, upsert=True, session=session)
@@ -107,6 +101,17 @@ class MongoHold:
         """Give the lease free."""
         with reached():
             self._lease.release()
+
+    def _insert(self, key: str, piece: bytes) -> None:
+        """Insert a piece of a group; Lost when anything else stands there."""
+        with reached():
+            try:
+                self._place.frames.insert_one({"_id": key, "bytes": piece})
+            except DuplicateKeyError:
+                # The driver asks again when an answer is lost. What it meets may be what it brought: nobody
+                # else can have sealed the same bytes.
+                if (self._place.frames.find_one({"_id": key}) or {}).get("bytes") != piece:
+                    raise Lost from None
 
     def _as_owner(self, work: Callable[[ClientSession], Any]) -> None:
         """Run ``work`` in a transaction that holds only while the lease is this owner's; else Lost.

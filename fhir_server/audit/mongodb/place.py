@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
+import pymongo
 from pymongo import ASCENDING, DESCENDING, MongoClient, ReadPreference, WriteConcern
 from pymongo.client_session import ClientSession
 from pymongo.errors import DuplicateKeyError, PyMongoError
@@ -29,8 +30,9 @@ from fhir_server.store.mongo.client import DEFAULT_DATABASE, unavailable
 
 Document = dict[str, Any]
 
-_SELECTION_MS: Final = 5000
-_TIMEOUT_MS: Final = 10_000
+SECONDS: Final = 10.0
+"""How long one operation may take, the driver's repetitions included: then nobody knows what became of it."""
+_SELECTION_SECONDS: Final = 5.0
 _MAJORITY: Final = WriteConcern("majority", j=True)
 _SNAPSHOT: Final = ReadConcern("snapshot")
 _DIGITS: Final = 12
@@ -47,14 +49,18 @@ _COLLECTIONS: Final = (
 
 
 class Place:
-    """The database that ``uri`` names. An address that cannot be read raises Fault(UNAVAILABLE)."""
+    """The database that ``uri`` names; ``seconds``: how long one operation may take.
 
-    def __init__(self, uri: str) -> None:
+    An address that cannot be read raises Fault(UNAVAILABLE).
+    """
+
+    def __init__(self, uri: str, seconds: float = SECONDS) -> None:
+        self._seconds = seconds
         try:
             self.client: MongoClient[Document] = MongoClient(
                 uri,
-                serverSelectionTimeoutMS=_SELECTION_MS,
-                timeoutMS=_TIMEOUT_MS,
+                serverSelectionTimeoutMS=int(min(seconds, _SELECTION_SECONDS) * 1000),
+                timeoutMS=int(seconds * 1000),
                 appname="fhir-server-audit",
             )
         except (PyMongoError, ValueError) as error:
@@ -86,7 +92,8 @@ class Place:
 
     def transact(self, work: Callable[[ClientSession], None]) -> None:
         """Run ``work`` in a transaction, again when others were in its way. Raises PyMongoError."""
-        with self.client.start_session() as session:
+        # The client's own limit is for each operation: without this one it tries again for two minutes.
+        with pymongo.timeout(self._seconds), self.client.start_session() as session:
             session.with_transaction(work, read_concern=_SNAPSHOT, write_concern=_MAJORITY)
 
     def group_at(self, segment: Segment, offset: int) -> tuple[str, int]:

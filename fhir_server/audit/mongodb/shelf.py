@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from bson.binary import Binary
 from pymongo import ASCENDING, ReturnDocument
 
 from fhir_server.audit.mongodb.hold import MongoHold
-from fhir_server.audit.mongodb.lease import SECONDS, Lease, is_free
-from fhir_server.audit.mongodb.place import Place, key_of, keys_from, reached
+from fhir_server.audit.mongodb.lease import SECONDS as LEASE_SECONDS
+from fhir_server.audit.mongodb.lease import Lease, is_free
+from fhir_server.audit.mongodb.place import SECONDS, Place, key_of, keys_from, reached
 from fhir_server.audit.shelf import Position, Segment
 from fhir_server.faults import Fault, Kind
 
@@ -21,13 +21,14 @@ _AFTER: Final = ReturnDocument.AFTER
 
 
 class MongoShelf:
-    """The log in the database that ``uri`` names. ``lease_seconds``: how long a silent process keeps a chain.
+    """The log in the database that ``uri`` names.
 
+    ``seconds``: how long one operation may take; ``lease_seconds``: how long a silent process keeps a chain.
     Methods raise Fault(UNAVAILABLE) while the database cannot be reached.
     """
 
-    def __init__(self, uri: str, *, lease_seconds: float = SECONDS) -> None:
-        self.place = Place(uri)
+    def __init__(self, uri: str, *, seconds: float = SECONDS, lease_seconds: float = LEASE_SECONDS) -> None:
+        self.place = Place(uri, seconds)
         self._lease_seconds = lease_seconds
 
     def chains(self) -> list[str]:
@@ -77,7 +78,7 @@ class MongoShelf:
     def prune(self, chain: str, segments: Iterable[Segment], note: bytes) -> None:
         """Keep the note, then remove groups and headers."""
         with reached():
-            self.place.notes.replace_one({"_id": chain}, {"note": Binary(note)}, upsert=True)
+            self.place.notes.replace_one({"_id": chain}, {"note": note}, upsert=True)
             for segment in segments:
                 self.place.frames.delete_many({"_id": keys_from(segment, key_of(segment, 0))})
                 self.place.segments.update_one({"_id": segment.name}, {"$unset": {"header": ""}})

@@ -1,0 +1,337 @@
+"""The log in MongoDB: no fork whoever believes to own a chain, no success that is none, tampering found."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from pymongo import monitoring
+
+from fhir_server.audit.files import FileShelf
+from fhir_server.audit.log import Log
+from fhir_server.audit.mongodb import hold as holds
+from fhir_server.audit.mongodb.hold import MongoHold
+from fhir_server.audit.mongodb.shelf import MongoShelf
+from fhir_server.audit.shelf import Lost, Segment
+from fhir_server.audit.verify import verify
+from fhir_server.faults import Fault, Kind
+from tests.audit.hands import DocumentHands, content
+from tests.audit.world import files_in, keys_in, read, write_in, written_in
+from tests.mongo import engine as mongodb
+
+FIRST, SECOND = Segment("p00", 1), Segment("p00", 2)
+HEADER = b"header\n"
+
+
+@pytest.fixture
+def address() -> Iterator[str]:
+    with mongodb.database() as made:
+        yield made
+
+
+@pytest.fixture
+def shelf(address: str) -> Iterator[MongoShelf]:
+    with closing(MongoShelf(address)) as made:
+        yield made
+
+
+def lapse(shelf: MongoShelf, name: str) -> None:
+    """Have a lease run out, as it does while its owner is paused."""
+    shelf.place.leases.update_one({"_id": name}, {"$set": {"until": 0}})
+
+
+def taken_over(shelf: MongoShelf) -> tuple[MongoHold, MongoHold]:
+    """Return the former owner of a chain, with a segment open, and the owner that followed it."""
+    former = shelf.take()
+    former.begin(FIRST, HEADER)
+    former.append(b"one", len(HEADER))
+    lapse(shelf, former.chain)
+    owner = shelf.take()
+    assert owner.chain == former.chain == "p00"
+    return former, owner
+
+
+class Counting(monitoring.CommandListener):
+    """Notes the names of commands."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+
+    def started(self, event: monitoring.CommandStartedEvent) -> None:
+        self.names.append(event.command_name)
+
+    def succeeded(self, event: monitoring.CommandSucceededEvent) -> None:
+        """Note nothing."""
+
+    def failed(self, event: monitoring.CommandFailedEvent) -> None:
+        """Note nothing."""
+
+
+async def test_a_group_is_one_insert_that_a_majority_acknowledges(tmp_path: Path, address: str) -> None:
+    counting = Counting()
+    monitoring.register(counting)
+    with closing(MongoShelf(address)) as shelf:
+        log = Log.open(shelf, keys_in(tmp_path))
+        await log.append([read(0)])
+        counting.names.clear()
+        for number in range(1, 6):
+            await asyncio.gather(*(log.append([read(10 * number + n)]) for n in range(5)))
+        commands = counting.names[:]
+        await log.close()
+
+        assert commands == ["insert"] * 5
+        assert shelf.place.frames.write_concern.document == {"w": "majority", "j": True}
+        assert len(DocumentHands(shelf).groups(FIRST)) == 6
+
+
+def test_who_lost_a_chain_can_neither_begin_nor_end_nor_close_there(shelf: MongoShelf) -> None:
+    former, owner = taken_over(shelf)
+    deeds: list[Callable[[], object]] = [
+        former.confirm,
+        lambda: former.begin(SECOND, HEADER),
+        lambda: former.end(FIRST, 10, 10),
+        lambda: former.close(FIRST, b"{}", "00"),
+    ]
+    for deed in deeds:
+        with pytest.raises(Lost):
+            deed()
+
+    assert shelf.segments("p00") == [FIRST]
+    assert shelf.statement(FIRST) is None
+    assert shelf.heads() == {}
+    owner.confirm()
+    owner.release()
+
+
+def test_who_lost_a_chain_cannot_append_once_the_next_owner_has_ended_its_segment(shelf: MongoShelf) -> None:
+    former, owner = taken_over(shelf)
+    former.append(b"two", len(HEADER) + 3)
+    assert not owner.end(FIRST, len(HEADER) + 3, len(HEADER) + 3)
+    assert owner.end(FIRST, len(HEADER) + 6, len(HEADER) + 6)
+    with pytest.raises(Lost):
+        former.append(b"three", len(HEADER) + 6)
+
+    assert shelf.content(FIRST) == HEADER + b"onetwo"
+    assert owner.end(FIRST, len(HEADER) + 6, len(HEADER) + 6)
+    owner.release()
+
+
+def test_two_groups_cannot_stand_at_one_place(shelf: MongoShelf) -> None:
+    hold = shelf.take()
+    hold.begin(FIRST, HEADER)
+    hold.append(b"one", len(HEADER))
+    with pytest.raises(Lost):
+        hold.append(b"other", len(HEADER))
+
+    assert shelf.content(FIRST) == HEADER + b"one"
+    hold.release()
+
+
+def test_a_lease_that_was_given_free_is_not_the_former_owners_any_more(shelf: MongoShelf) -> None:
+    former = shelf.take()
+    former.release()
+    owner = shelf.take()
+    assert owner.chain == "p00"
+    with pytest.raises(Lost):
+        former.confirm()
+    former.release()
+
+    assert not shelf.is_free("p00")
+    owner.release()
+    assert shelf.is_free("p00")
+
+
+async def test_a_log_that_lost_its_chain_refuses_one_group_and_goes_on_in_another_chain(
+    tmp_path: Path, shelf: MongoShelf, caplog: pytest.LogCaptureFixture
+) -> None:
+    keys = keys_in(tmp_path)
+    paused = Log.open(shelf, keys)
+    await paused.append([read(1)])
+    lapse(shelf, "p00")
+    other = Log.open(shelf, keys)
+    await other.append([read(2)])
+    with pytest.raises(Fault) as refused:
+        await paused.append([read(3)])
+    await paused.append([read(4)])
+
+    assert refused.value.kind is Kind.UNAVAILABLE
+    assert (other.chain, paused.chain) == ("p00", "p01")
+    await paused.close()
+    await other.close()
+    assert written_in(shelf, keys) == [read(1), read(2), read(4)]
+    assert verify(shelf, keys).findings == ()
+    assert "was lost to another process" in caplog.text
+
+
+async def test_the_turn_to_index_is_lost_with_its_lease(address: str) -> None:
+    with closing(MongoShelf(address, lease_seconds=0.3)) as shelf:
+        former, next_one = shelf.turn(), shelf.turn()
+        assert former.acquire()
+        assert not next_one.acquire()
+        # It may be renewed at this moment: then it runs out, and is taken, a little later.
+        while not next_one.acquire():
+            lapse(shelf, "index")
+        await asyncio.sleep(0.4)
+
+        assert (former.is_mine(), next_one.is_mine()) == (False, True)
+        former.release()
+        assert next_one.is_mine()
+        next_one.release()
+
+
+async def test_a_process_that_lives_keeps_its_chain_for_longer_than_a_lease(
+    tmp_path: Path, address: str
+) -> None:
+    with closing(MongoShelf(address, lease_seconds=1.0)) as shelf:
+        log = Log.open(shelf, keys_in(tmp_path))
+        await asyncio.sleep(1.6)
+
+        assert not shelf.is_free("p00")
+        await log.close()
+
+
+def test_a_group_too_long_for_one_document_is_several(
+    tmp_path: Path, shelf: MongoShelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(holds, "PIECE_BYTES", 100)
+    keys = keys_in(tmp_path)
+    write_in(shelf, keys, [[read(1), read(2)], [read(3)]])
+
+    assert written_in(shelf, keys) == [read(1), read(2), read(3)]
+    assert verify(shelf, keys).findings == ()
+    assert {len(group["bytes"]) > 100 for group in DocumentHands(shelf).groups(FIRST)} == {False}
+
+
+def test_what_a_crash_left_of_a_long_group_is_set_aside_loudly_and_the_rest_is_kept(
+    tmp_path: Path, shelf: MongoShelf, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(holds, "PIECE_BYTES", 100)
+    keys, hands = keys_in(tmp_path), DocumentHands(shelf)
+    write_in(shelf, keys, [[read(1)], [read(2), read(3)]])
+    hands.set_statement(FIRST, None)
+    shelf.place.frames.delete_one({"_id": hands.groups(FIRST)[-1]["_id"]})
+    shelf.place.frames.delete_many({"end": True})
+    torn = len(content(shelf, FIRST))
+
+    write_in(shelf, keys, [[read(4)]])
+
+    assert written_in(shelf, keys) == [read(1), read(2), read(4)]
+    dropped = torn - len(content(shelf, FIRST))
+    (finding,) = verify(shelf, keys).findings
+    assert f"{dropped} unreadable bytes; look at p00/00000001 in audit_torn" in finding.words
+    assert sum(len(each["bytes"]) for each in shelf.place.torn.find()) == dropped > 0
+    assert "set aside" in caplog.text
+
+
+Tamper = Callable[[DocumentHands], None]
+
+
+def cut_last_group(hands: DocumentHands) -> None:
+    hands.place.frames.delete_one({"_id": hands.groups(FIRST)[-1]["_id"]})
+
+
+def remove_group(hands: DocumentHands) -> None:
+    hands.place.frames.delete_one({"_id": hands.groups(FIRST)[1]["_id"]})
+
+
+def remove_all_groups(hands: DocumentHands) -> None:
+    hands.place.frames.delete_many({})
+
+
+def reorder_groups(hands: DocumentHands) -> None:
+    one, other = hands.groups(FIRST)[1:3]
+    for group, bytes_ in ((one, other["bytes"]), (other, one["bytes"])):
+        hands.place.frames.update_one({"_id": group["_id"]}, {"$set": {"bytes": bytes_}})
+
+
+def repeat_group(hands: DocumentHands) -> None:
+    last = hands.groups(FIRST)[-1]
+    end = int(last["_id"][-12:]) + len(last["bytes"])
+    hands.place.frames.insert_one({"_id": f"{FIRST.name}/{end + 1:012d}", "bytes": last["bytes"]})
+
+
+def change_group(hands: DocumentHands) -> None:
+    group = hands.groups(FIRST)[1]
+    changed = bytes([*group["bytes"][:-1], group["bytes"][-1] ^ 1])
+    hands.place.frames.update_one({"_id": group["_id"]}, {"$set": {"bytes": changed}})
+
+
+def replace_groups_by_those_of_the_next(hands: DocumentHands) -> None:
+    for one, other in zip(hands.groups(FIRST), hands.groups(SECOND), strict=True):
+        hands.place.frames.update_one({"_id": one["_id"]}, {"$set": {"bytes": other["bytes"]}})
+
+
+def hide_newest_segment(hands: DocumentHands) -> None:
+    hands.remove(SECOND)
+
+
+TAMPERED: dict[str, tuple[Tamper, str, int | None]] = {
+    "the last group cut": (cut_last_group, "p00/00000001", 3),
+    "a group removed": (remove_group, "p00/00000001", 1),
+    "all groups removed": (remove_all_groups, "p00/00000001", 0),
+    "groups reordered": (reorder_groups, "p00/00000001", 1),
+    "a group repeated at the end": (repeat_group, "p00/00000001", 4),
+    "a group changed": (change_group, "p00/00000001", 1),
+    "groups of another segment": (replace_groups_by_those_of_the_next, "p00/00000001", 0),
+    "the newest segment hidden": (hide_newest_segment, "p00/00000002", None),
+}
+
+
+@pytest.mark.parametrize("name", TAMPERED)
+def test_tampering_with_documents_is_found_and_placed(tmp_path: Path, shelf: MongoShelf, name: str) -> None:
+    keys = keys_in(tmp_path)
+    for start in (0, 4):
+        write_in(shelf, keys, [[read(start + number)] for number in range(4)])
+    assert verify(shelf, keys).findings == ()
+    tamper, place, entry = TAMPERED[name]
+    tamper(DocumentHands(shelf))
+
+    assert (place, entry) in {(each.place, each.entry) for each in verify(shelf, keys).findings}
+
+
+def test_nothing_of_an_entry_can_be_read_from_the_documents(tmp_path: Path, shelf: MongoShelf) -> None:
+    write_in(shelf, keys_in(tmp_path), [[read(1, patient="planted-patient")]])
+
+    documents = [
+        each for name in shelf.place.db.list_collection_names() for each in shelf.place.db[name].find()
+    ]
+    assert len(documents) > 4
+    assert "planted" not in repr(documents)
+
+
+def test_the_key_folder_is_not_written_to_once_the_keys_are_there(tmp_path: Path, shelf: MongoShelf) -> None:
+    keys_in(tmp_path)
+    files = [*(tmp_path / "keys/audit").iterdir()]
+    before = {path.name: path.stat().st_mtime_ns for path in files if path.name != "audit.lock"}
+    for path in files:
+        if path.name not in before:
+            path.unlink()
+    write_in(shelf, keys_in(tmp_path), [[read(1)]])
+
+    assert {path.name: path.stat().st_mtime_ns for path in (tmp_path / "keys/audit").iterdir()} == before
+    assert shelf.heads()["p00"][0] == 1
+
+
+def test_a_log_knows_the_first_key_that_it_was_signed_with(tmp_path: Path, shelf: MongoShelf) -> None:
+    assert shelf.known_key("one") == "one"
+    assert shelf.known_key("other") == "one"
+    in_files: FileShelf = files_in(tmp_path)
+    assert in_files.known_key("other") == "other"
+
+
+def test_an_address_that_cannot_be_read_is_one_sentence() -> None:
+    with pytest.raises(Fault, match="FHIR_STORE"):
+        MongoShelf("mongodb://user:p@ss@host:port/")
+
+
+def test_a_database_that_does_not_answer_is_one_sentence_without_its_address() -> None:
+    nobody = f"mongodb://user:planted@127.0.0.1:{mongodb.free_port()}/log"
+    with closing(MongoShelf(nobody, seconds=0.3)) as shelf, pytest.raises(Fault) as refused:
+        shelf.take()
+
+    assert refused.value.kind is Kind.UNAVAILABLE
+    assert ("Retry-After", "5") in refused.value.headers
+    assert "planted" not in refused.value.diagnostics
