@@ -24,3 +24,5 @@ options="replicaSet=fhir&authSource=admin"
 echo "mongodb://fhir:$(cat secrets/mongo_fhir_password)@$hosts/fhir?$options" | keep fhir_store
 echo "uri: mongodb://backup:$(cat secrets/mongo_backup_password)@$hosts/?$options&readPreference=secondaryPreferred" |
     keep mongo_backup.yaml
+# For the operator's hand alone: no container has it.
+echo "uri: mongodb://admin:$(cat secrets/mongo_admin_password)@$hosts/?$options" | keep mongo_restore.yaml

@@ -40,6 +40,12 @@ const accounts = {
 // Whichever member leads by now.
 const login = `admin:${encodeURIComponent(secret("mongo_admin_password"))}`;
 const leader = connect(`mongodb://${login}@${members.join(",")}/admin?replicaSet=fhir`);
+// mongorestore --oplogReplay asks for it; root is not enough.
+if (!leader.getRole("restoring")) {
+  const everything = [{ resource: { anyResource: true }, actions: ["anyAction"] }];
+  leader.createRole({ role: "restoring", privileges: everything, roles: [] });
+  leader.grantRolesToUser("admin", ["restoring"]);
+}
 for (const [user, { password, roles }] of Object.entries(accounts)) {
   if (leader.getUser(user)) leader.updateUser(user, { pwd: secret(password), roles });
   else leader.createUser({ user, pwd: secret(password), roles });
