@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -13,30 +14,39 @@ import pytest
 from fhir_server.faults import Fault, Kind
 from fhir_server.store.api import Stale
 from fhir_server.store.sqlite.stamps import Changes
-from tests.contract.store_world import change, open_sqlite, put
+from tests.contract.store_world import ENGINES, change, drop_store, open_sqlite, open_store, put
+from tests.mongo import engine
 
 ROOT = Path(__file__).resolve().parents[2]
 GOVERNING = frozenset({"Consent", "Contract"})
 
 WRITE = """
-import asyncio, sys
+import asyncio, os, sys
 from pathlib import Path
-from tests.contract.store_world import change, open_sqlite, put
+kind, folder, type_, os.environ["MONGODB_URI"] = sys.argv[1:]
+from tests.contract.store_world import change, open_store, put
 
-async def main(folder, type_):
-    store = open_sqlite(Path(folder), governing=frozenset({"Consent", "Contract"}))
+async def main():
+    store = await open_store(kind, Path(folder), governing=frozenset({"Consent", "Contract"}))
     await put(store, change(type_, "elsewhere"))
     await store.close()
 
-asyncio.run(main(*sys.argv[1:]))
+asyncio.run(main())
 """
 
 
+@pytest.fixture(params=ENGINES)
+def kind(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
+
+
 @pytest.fixture
-async def house(tmp_path: Path):  # type: ignore[no-untyped-def]  # noqa: ANN201 - an async generator of stores
-    opened = open_sqlite(tmp_path, governing=GOVERNING)
+async def house(kind: str, tmp_path: Path) -> AsyncIterator[Any]:
+    opened: Any = await open_store(kind, tmp_path, governing=GOVERNING)
     yield opened
     await opened.close()
+    drop_store(kind, tmp_path)
 
 
 async def test_a_commit_of_a_governing_type_is_noticed_and_no_other(house: Any) -> None:
@@ -83,8 +93,10 @@ async def test_a_new_set_of_search_parameters_is_noticed(house: Any) -> None:
     assert (await house.stamps()).generation == 1
 
 
-async def test_stores_on_one_file_notice_each_others_commits_at_once(house: Any, tmp_path: Path) -> None:
-    other = open_sqlite(tmp_path, governing=GOVERNING)
+async def test_stores_in_one_place_notice_each_others_commits_at_once(
+    house: Any, kind: str, tmp_path: Path
+) -> None:
+    other: Any = await open_store(kind, tmp_path, governing=GOVERNING)
     seen = {(await house.stamps()).governing}
     for number, (writer, reader) in enumerate([(house, other), (other, house)] * 3):
         await put(writer, change("Consent", f"c{number}"))
@@ -96,20 +108,22 @@ async def test_stores_on_one_file_notice_each_others_commits_at_once(house: Any,
 
 
 @pytest.mark.parametrize(("type_", "is_noticed"), [("Consent", True), ("Patient", False)])
-async def test_another_process_is_noticed(house: Any, tmp_path: Path, type_: str, is_noticed: bool) -> None:
+async def test_another_process_is_noticed(
+    house: Any, kind: str, tmp_path: Path, type_: str, is_noticed: bool
+) -> None:
     before = await house.stamps()
 
-    command = [sys.executable, "-c", WRITE, str(tmp_path), type_]
+    where = engine.address("") if kind.startswith("mongodb") else ""
+    command = [sys.executable, "-c", WRITE, kind, str(tmp_path), type_, where]
     process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stderr=subprocess.DEVNULL)
 
     assert await process.wait() == 0
     assert (await house.stamps() != before) is is_noticed
 
 
-async def test_a_writer_that_died_in_a_commit_leaves_nobody_with_old_stamps(
-    house: Any, tmp_path: Path
-) -> None:
-    """Killed after the database had its commit, before it could count it a second time."""
+async def test_a_writer_that_died_in_a_commit_leaves_nobody_with_old_stamps(tmp_path: Path) -> None:
+    """Killed after SQLite had its commit, before it could count it a second time."""
+    house = open_sqlite(tmp_path, governing=GOVERNING)
     await house.stamps()
     changes = Changes(tmp_path / "data")
     with changes.moving():
@@ -125,16 +139,17 @@ async def test_a_writer_that_died_in_a_commit_leaves_nobody_with_old_stamps(
     await put(house, change("Consent", "c"))
 
     assert (await house.stamps()).governing == 9
+    await house.close()
 
 
-async def test_stamps_are_as_they_were_after_a_restart(house: Any, tmp_path: Path) -> None:
+async def test_stamps_are_as_they_were_after_a_restart(house: Any, kind: str, tmp_path: Path) -> None:
     await put(house, change("Consent", "c"))
     await house.parameters.write(b"one", 0)
     before = await house.stamps()
     await house.close()
-    (tmp_path / "data" / "changes").unlink()
+    (tmp_path / "data" / "changes").unlink(missing_ok=True)
 
-    again = open_sqlite(tmp_path, governing=GOVERNING)
+    again: Any = await open_store(kind, tmp_path, governing=GOVERNING)
 
     assert await again.stamps() == before
     await again.parameters.write(b"two", 1)
@@ -142,14 +157,17 @@ async def test_stamps_are_as_they_were_after_a_restart(house: Any, tmp_path: Pat
     await again.close()
 
 
-async def test_the_count_is_nobody_elses_to_read(house: Any, tmp_path: Path) -> None:
+async def test_the_count_is_nobody_elses_to_read(tmp_path: Path) -> None:
+    house = open_sqlite(tmp_path, governing=GOVERNING)
     assert (await house.stamps()).governing == 0
+    await house.close()
     assert (tmp_path / "data" / "changes").stat().st_mode & 0o077 == 0
 
 
-async def test_a_closed_store_has_no_stamps(tmp_path: Path) -> None:
-    closed = open_sqlite(tmp_path)
+async def test_a_closed_store_has_no_stamps(kind: str, tmp_path: Path) -> None:
+    closed = await open_store(kind, tmp_path)
     await closed.close()
+    drop_store(kind, tmp_path)
 
     with pytest.raises(Fault) as fault:
         await closed.stamps()
