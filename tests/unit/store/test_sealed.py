@@ -12,7 +12,7 @@ import pytest
 
 from fhir_server.crypto.keys import KeyFault, KeyRing
 from fhir_server.faults import Fault, Kind
-from fhir_server.search.predicate import ReferenceIs, StringStarts, TokenIs, Where
+from fhir_server.search.predicate import ReferenceIs, StringStarts, Where
 from fhir_server.search.query import Query
 from fhir_server.store.api import Reclass, Slice
 from fhir_server.store.sqlite.store import SqliteStore
@@ -90,65 +90,6 @@ def test_the_spellings_would_be_found_in_a_file_that_is_not_sealed(tmp_path: Pat
         assert any(spelling in careless.read_bytes() for spelling in spellings(secret))
         careless.write_bytes(os.urandom(9) + secret.encode("gb18030"))
         assert any(spelling in careless.read_bytes() for spelling in spellings(secret))
-
-
-async def test_rotation_reseals_while_the_store_serves_and_the_old_key_can_go(tmp_path: Path) -> None:
-    serving, ring = open_sqlite(tmp_path), KeyRing.load(tmp_path / "keys")
-    await put(
-        serving, *(change("Patient", f"p{number}", tokens=[["code", "s", "a"]]) for number in range(450))
-    )
-    sealed_before = serving.prepare(change("Patient", "late"))
-    steps: list[tuple[int, int]] = []
-    admin = open_sqlite(tmp_path)
-
-    assert KeyRing.load(tmp_path / "keys").rotate() == 2
-    assert await admin.reseal(lambda done, total: steps.append((done, total))) == 450
-    await serving.commit([sealed_before])
-    assert await admin.retire() == (1,)
-
-    assert steps[-1] == (450, 450)
-    assert len(steps) > 1
-    assert ring.refresh()
-    assert ring.numbers == (2,)
-    for store in (serving, admin, reopened := open_sqlite(tmp_path)):
-        assert (await store.read(ALL, "Patient", "late")).version == 1
-        page = await store.search(ALL, Query("Patient", Where("code", TokenIs("s", "a")), total="accurate"))
-        assert page.total == 450
-        assert await store.check() == []
-    for store in (serving, admin, reopened):
-        await store.close()
-
-
-async def test_rotation_reseals_rules_and_standings_and_keeps_their_keys_until_then(tmp_path: Path) -> None:
-    store = open_sqlite(tmp_path)
-    filed = [Reclass(f"p{n}", 0, (Slice(0, 9, b"rule %d" % n),), b"note %d" % n) for n in range(450)]
-    await store.commit([], (), filed)
-    KeyRing.load(tmp_path / "keys").rotate()
-    rules, standing = await store.policies.rules(), await store.policies.standing(["p7", "p449"])
-
-    assert await store.retire() == ()
-    assert await store.reseal() == 900
-    assert await store.reseal() == 0
-    assert await store.retire() == (1,)
-
-    again = open_sqlite(tmp_path)
-    assert len(rules) == 450
-    assert await again.policies.rules() == rules
-    assert await again.policies.standing(["p7", "p449"]) == standing
-    assert await again.check() == []
-    await store.close()
-    await again.close()
-
-
-async def test_a_key_in_use_is_not_retired(tmp_path: Path) -> None:
-    store = open_sqlite(tmp_path)
-    await put(store, change("Patient", "p1"))
-    KeyRing.load(tmp_path / "keys").rotate()
-
-    assert await store.retire() == ()
-
-    assert KeyRing.load(tmp_path / "keys").numbers == (1, 2)
-    await store.close()
 
 
 def reopen(tmp_path: Path, keys: str) -> SqliteStore:
