@@ -106,6 +106,19 @@ class Cost(IntEnum):
     RECORD = 2
 
 
+class Spanned(NamedTuple):
+    """What a condition says of the spans of parameter number ``p``.
+
+    ``simple``: the condition that a simple row of its index (see ``rows``) meets. ``exact``: the condition
+    that a span from one SQL expression to another meets; one of a resource that has several may meet only
+    a part of it.
+    """
+
+    p: int
+    simple: Sql
+    exact: Callable[[str, str], Sql]
+
+
 @dataclass(frozen=True, slots=True)
 class Conjunct:
     """One condition in its two forms.
@@ -116,10 +129,9 @@ class Conjunct:
     ``in_order``: ``rows`` come by ``sk``. ``target``: parameter and target when it is a reference to one.
     ``size``: how many rows there are, when that is known without asking. ``is_dear``: listing ``rows`` opens
     resources. ``opened``: the same test by opening the resource, cheaper than a set for few candidates.
-    ``inner``: type and predicate at the other end of a chain. ``span``: number of the parameter, of whose
-    spans it says something, and the condition that a simple row of it (see ``rows``) meets. ``weight``: what
-    listing a row costs, a row of one index being 1. ``beside``: the same test, made of what joins put beside
-    the candidate (:func:`about.joined`); None when it needs none.
+    ``inner``: type and predicate at the other end of a chain. ``span``: what it says of spans. ``weight``:
+    what listing a row costs, a row of one index being 1. ``beside``: the same test, made of what joins put
+    beside the candidate (:func:`about.joined`); None when it needs none.
     """
 
     test: Callable[[str], Sql]
@@ -132,7 +144,7 @@ class Conjunct:
     is_dear: bool = False
     opened: Callable[[str], Sql] | None = None
     inner: tuple[str, Predicate] | None = None
-    span: tuple[int, Sql] | None = None
+    span: Spanned | None = None
     weight: int = 1
     beside: Callable[[str], Sql] | None = None
 

@@ -28,6 +28,7 @@ from fhir_server.store.sqlite.fragment import (
     TRUE,
     Conjunct,
     Cost,
+    Spanned,
     Sql,
     all_true,
     any_true,
@@ -245,7 +246,10 @@ def spans(field: Field, tests: Sequence[DateIs | NumberIs], kit: Kit) -> Conjunc
         first = all_true([Sql("p=?", (p | 1,)), within(comparisons[0], simple=False), *others])
         return union_all([alone, Sql(f"SELECT d.sk FROM {table} d WHERE {first.text}", first.args)])
 
-    return Conjunct(test, rows, label=field.code, span=(p, simple))
+    def exact(lo: str, hi: str) -> Sql:
+        return all_true([Sql(f"({each.condition.format(lo=lo, hi=hi)})", each.args) for each in comparisons])
+
+    return Conjunct(test, rows, label=field.code, span=Spanned(p, simple, exact))
 
 
 def within(comparison: Comparison, *, simple: bool, columns: tuple[str, str] = ("lo", "hi")) -> Sql:

@@ -11,17 +11,16 @@ from dataclasses import dataclass, field, replace
 from math import isqrt
 from typing import Any, Final
 
-from fhir_server.search.joined import indexed_as
 from fhir_server.search.predicate import Predicate
-from fhir_server.search.query import Query, Sort
+from fhir_server.search.query import Query
 from fhir_server.store.sqlite.compile import Compiler
 from fhir_server.store.sqlite.drive import PROBE, Driven
 from fhir_server.store.sqlite.fragment import TRUE, Conjunct, Sql
 from fhir_server.store.sqlite.plan import describe
 from fhir_server.store.sqlite.records import json_array
-from fhir_server.store.sqlite.rows import UPDATED
 from fhir_server.store.sqlite.schema import NO_DATE
-from fhir_server.store.sqlite.walks import Match, Walk, by_date_index, sorted_by
+from fhir_server.store.sqlite.sorting import by_keys, has_rows
+from fhir_server.store.sqlite.walks import Match, Walk, by_date_index
 
 _SORTED_AT_LEAST: Final = 200
 _SORTED_AT_MOST: Final = 20_000
@@ -38,16 +37,6 @@ _STROLL: Final = 2_000
 
 _COUNTED: Final = 20_000
 _CHUNK: Final = 8
-_NO_JOIN: Final = Sql("")
-
-
-@dataclass(frozen=True, slots=True)
-class _Key:
-    """A sort key: its expression, the join that it needs, whether it opens the resource ``h``, ``v``."""
-
-    value: Sql
-    join: Sql = _NO_JOIN
-    is_opened: bool = False
 
 
 @dataclass(slots=True)
@@ -82,7 +71,7 @@ class Searcher:
             p = self.compiler.names.param_number(self.compiler.connection, query.type, param)
             if driven.driver and driven.driver.target and self._is_clinical_date(query.type, param, p):
                 return self._by_clinical_date(driven, driven.driver.target, walk)
-            if p is not None and self._has_rows("date", p):
+            if p is not None and has_rows(self.compiler, "date", p):
                 return self._by_date(query, driven, p, walk)
         return self._by_keys(query, driven, walk)
 
@@ -93,7 +82,7 @@ class Searcher:
         costs as much as a step.
         """
         driver, steps = driven.driver, None
-        if driver is not None and not (driver.span and driver.span[0] == p):
+        if driver is not None and not (driver.span and driver.span.p == p):
             balance = max(isqrt(2 * query.count * self.compiler.extent(query.type)), _SORTED_AT_LEAST)
             if self._few(driven, min(balance, _SORTED_AT_MOST)):
                 return self._by_keys(query, driven, walk)
@@ -104,6 +93,10 @@ class Searcher:
         found = by_date_index(self.compiler, query.type, driven.walked, p, bounded)
         # The candidates may lie far away in the order of the date.
         return self._by_keys(query, driven, walk) if found is None else found
+
+    def _by_keys(self, query: Query, driven: Driven, walk: Walk) -> list[Match]:
+        self._note("keys of every candidate")
+        return by_keys(self.compiler, query, self._candidates(query.type, driven), driven.tests, walk)
 
     def explained(self) -> dict[str, Any]:
         """Return the plan of the last page, with what it came to: candidates tested, records opened."""
@@ -146,13 +139,6 @@ class Searcher:
         if p is None or self.clinical.get(type_) != param:
             return False
         return self.compiler.has_one_date(p)
-
-    def _has_rows(self, table: str, p: int) -> bool:
-        statement = f"SELECT 1 FROM {table} WHERE p IN (?, ?) LIMIT 1"
-        return self.compiler.connection.execute(statement, (p, p | 1)).fetchone() is not None
-
-    def _has_spans(self, p: int) -> bool:
-        return any(self._has_rows(table, p) for table in ("date", "number", "quantity"))
 
     def _few(self, driven: Driven, limit: int) -> bool:
         driver = driven.driver
@@ -287,58 +273,3 @@ class Searcher:
         args = (*beside.args, *target, *start.args, *passing.args, walk.wanted)
         rows = self.compiler.connection.execute(statement, args)
         return [(sk, (None if x == NO_DATE else x,)) for sk, x in rows]
-
-    def _by_keys(self, query: Query, driven: Driven, walk: Walk) -> list[Match]:
-        """Look up the sort keys of every candidate and sort: any keys, any number of them."""
-        self._note("keys of every candidate")
-        base = self._candidates(query.type, driven)
-        keys = [self._key(query.type, sort, f"k{i}_") for i, sort in enumerate(query.sort)]
-        candidates = f"(SELECT DISTINCT sk FROM ({base.text})) c"
-        if any(key.is_opened for key in keys):
-            candidates += " CROSS JOIN head h ON h.sk=c.sk CROSS JOIN version v ON v.rk=h.rk"
-        beside = self.compiler.beside(driven.tests, "c.sk")
-        passing = self.compiler.passing(driven.tests, "c.sk")
-        joins = "".join(key.join.text for key in keys)
-        columns = tuple(f"k{i}" for i in range(len(keys)))
-        selected = "".join(
-            f", {key.value.text} AS {column}" for key, column in zip(keys, columns, strict=True)
-        )
-        start, order = sorted_by(walk, columns)
-        statement = (
-            f"SELECT sk, {', '.join(columns)} FROM (SELECT c.sk AS sk{selected}"
-            f" FROM {candidates}{beside.text}{joins} WHERE {passing.text} LIMIT -1)"
-            f" WHERE {start.text} ORDER BY {order} LIMIT ?"
-        )
-        key_args = tuple(arg for key in keys for arg in key.value.args)
-        join_args = tuple(arg for key in keys for arg in key.join.args)
-        args = (*key_args, *base.args, *beside.args, *join_args, *passing.args, *start.args, walk.wanted)
-        return [(row[0], tuple(row[1:])) for row in self.compiler.connection.execute(statement, args)]
-
-    def _key(self, type_: str, sort: Sort, alias: str) -> _Key:
-        """Return a sort key of the candidate ``c``; ``alias``: an SQL name that is free."""
-        names, connection = self.compiler.names, self.compiler.connection
-        known = [names.param_number(connection, type_, each) for each in indexed_as(type_, sort.param)]
-        spans = tuple(p for p in known if p is not None and self._has_spans(p))
-        if len(spans) == 1 and sort.param != UPDATED and self._is_one_date(spans[0]):
-            # A join costs two thirds of a subquery, for which the engine opens the table for each candidate.
-            return _Key(
-                Sql(f"{alias}.a"), Sql(f" LEFT JOIN own {alias} ON {alias}.sk=c.sk AND {alias}.p=?", spans)
-            )
-        if spans:
-            least, places = "max" if sort.descending else "min", ", ".join("?" * len(spans))
-            own = Sql(f"(SELECT {least}(a) FROM own WHERE sk=c.sk AND p IN ({places}))", spans)
-            return _Key(own if sort.param != UPDATED else _updated(own, spans[0]))
-        # Digests have no order: the other kinds are sorted by what the opened resource says.
-        descending = int(sort.descending)
-        opened = Sql("sort_key(?, h.h, v.ver, v.payload, ?, ?)", (type_, sort.param, descending))
-        return _Key(opened, is_opened=True)
-
-    def _is_one_date(self, p: int) -> bool:
-        """Tell whether no resource has more than one value of ``p``, which is a date."""
-        return self._has_rows("date", p) and self.compiler.has_one_date(p)
-
-
-def _updated(own: Sql, p: int) -> Sql:
-    """Return the key of the date that the head of a resource has where ``own`` lacks it."""
-    head = "SELECT h_.upd FROM head h_ CROSS JOIN date d_ ON d_.p=? AND d_.lo=h_.upd AND d_.hi=h_.upd"
-    return Sql(f"coalesce({own.text}, ({head} AND d_.sk=h_.sk WHERE h_.sk=c.sk))", (*own.args, p))

@@ -129,8 +129,8 @@ class _DateIndex:
 
     def _simple(self, start: Position | None, wanted: int) -> list[Match]:
         """Walk the rows that are the only one of their resource: a condition on the date bounds the walk."""
-        bounds = [test.span[1] for test in self.tests if test.span and test.span[0] == self.p]
-        tests = [test for test in self.tests if not (test.span and test.span[0] == self.p)]
+        bounds = [test.span.simple for test in self.tests if test.span and test.span.p == self.p]
+        tests = [test for test in self.tests if not (test.span and test.span.p == self.p)]
         return self._rows(all_true([Sql("p=?", (self.p,)), *bounds]), tests, start, wanted)
 
     def _other(self, start: Position | None, wanted: int) -> list[Match]:
@@ -182,7 +182,7 @@ class _DateIndex:
         """Return the matches without the date, from ``start`` on."""
         if wanted <= 0 or self.walk.sorts[0].param == _NEVER_MISSING:
             return []
-        if any(test.span and test.span[0] == self.p for test in self.tests):
+        if any(test.span and test.span.p == self.p for test in self.tests):
             return []  # something is asked of the date itself
         word, sign = self.walk.words(down=self.walk.sorts[0].descending)
         after = Sql(f"sk{sign}?", (start.tie,)) if start else TRUE

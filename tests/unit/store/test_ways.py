@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 
-from fhir_server.search.predicate import Has, TokenIs, Where
+from fhir_server.search.predicate import All, DateIs, Has, TokenIs, Where
 from fhir_server.search.query import Query, Sort
 from fhir_server.store.sqlite import pages, search
+from fhir_server.store.sqlite.drive import Driven
 from fhir_server.store.sqlite.store import SqliteStore
+from fhir_server.store.sqlite.walks import Walk
 from tests.contract.store_world import ALL, change, open_sqlite, put
 
 DAY = 86_400_000
@@ -51,6 +53,28 @@ async def test_candidates_are_sorted_by_a_date_however_many_values_it_has(
         assert page.plan is not None
         assert page.plan["order"] == "keys of every candidate"
         assert [match.id for match in page.matches] == expected
+
+
+@pytest.mark.parametrize("dates", [[], [2 * DAY], [2 * DAY, 9 * DAY]], ids=["none", "one", "several"])
+async def test_a_date_that_is_asked_of_and_sorted_by_is_the_same(
+    store: SqliteStore, dates: list[int]
+) -> None:
+    await put(store, *(change("Observation", f"o{n}", **of_day(n * DAY)) for n in range(8)))
+    await put(store, change("Observation", "other", **of_day(*dates)))
+
+    for lo, hi in ((2 * DAY, 4 * DAY), (6 * DAY, 20 * DAY)):
+        within = (Where("date", DateIs("ge", lo, lo)), Where("date", DateIs("lt", hi, hi)))
+        query = Query("Observation", All((code("common"), *within)), (Sort("date"), Sort("_id")))
+        searcher = store._searcher(store._readers._inline.connection)
+        date, token = searcher.compiler.conjuncts(query.type, query.where)
+        found = searcher._by_keys(query, Driven(token, (date,)), Walk.of(query))
+        page = await store.search(ALL, query)
+        expected = {f"o{n}" for n in range(8) if lo <= n * DAY < hi}
+        # Each of the bounds may be met by another value of one resource.
+        expected |= {"other"} if any(day >= lo for day in dates) and any(day < hi for day in dates) else set()
+
+        assert {match.id for match in page.matches} == expected
+        assert [sk for sk, _ in found] == [position.tie for position in page.positions]
 
 
 def of_day(*moments: int) -> dict[str, Any]:
