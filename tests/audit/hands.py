@@ -41,6 +41,9 @@ class Hands(Protocol):
     def set_note(self, chain: str, content: bytes) -> None:
         """Put a note of pruning there."""
 
+    def forget_positions(self) -> None:
+        """Have the index not know up to where it goes."""
+
 
 class FileHands:
     """Tampers with files."""
@@ -70,6 +73,9 @@ class FileHands:
 
     def set_note(self, chain: str, content: bytes) -> None:
         (self._folder / chain / "pruned.json").write_bytes(content)
+
+    def forget_positions(self) -> None:
+        (self._folder / "index" / "positions.json").unlink()
 
 
 class DocumentHands:
@@ -102,6 +108,9 @@ class DocumentHands:
 
     def set_note(self, chain: str, content: bytes) -> None:
         self.place.notes.replace_one({"_id": chain}, {"note": content}, upsert=True)
+
+    def forget_positions(self) -> None:
+        self.place.positions.delete_many({})
 
     def groups(self, segment: Segment) -> list[dict[str, Any]]:
         """Return the documents of a segment's groups, in order."""

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import shutil
 from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from fhir_server.audit import files
 from fhir_server.audit.entry import Entry
+from fhir_server.audit.files import FileHold
+from fhir_server.audit.mongodb.hold import MongoHold
 from fhir_server.interactions.context import Context
 from fhir_server.interactions.request import CLIENT_GONE, Reply
 from fhir_server.interactions.runner import INTERACTIONS
 from fhir_server.rest import hangup
-from tests.audit.world import checked, written
+from tests.audit.hands import hands_on
+from tests.audit.world import checked, shelf_in, written
 from tests.http.server import Server, entry, load, refused, served, statuses
 
 Tree = dict[str, Any]
@@ -72,6 +74,7 @@ def events(server: Server, query: str) -> list[Tree]:
     return [each["resource"] for each in load(server.get(f"AuditEvent?{query}&_count=100")).get("entry", [])]
 
 
+@pytest.mark.every_engine
 def test_a_read_is_in_the_log_when_its_answer_is_there(server: Server) -> None:
     patient(server, "p1")
     observation(server, "o1", "p1")
@@ -250,6 +253,7 @@ def test_a_deletion_is_told_to_the_patient_whose_record_it_was(server: Server) -
     assert (last(server).interaction, last(server).patients) == ("delete", ("p1",))
 
 
+@pytest.mark.every_engine
 def test_a_patient_finds_who_looked_newest_first_and_nobody_elses(server: Server) -> None:
     for id_ in ("p1", "p2"):
         patient(server, id_)
@@ -321,43 +325,51 @@ def test_a_search_through_the_audit_is_refused(server: Server) -> None:
     refused(server.get("Patient?_has:AuditEvent:patient:outcome=0"), 400, "not-supported")
 
 
-def test_what_cannot_be_recorded_is_not_answered(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    patient(server, "p1")
+@contextmanager
+def unwritable() -> Iterator[None]:
+    """Have nothing written to the log: a full disk, or a database that does not answer."""
 
-    def full(_handle: int, _data: bytes, _offset: int) -> int:
+    def full(_self: object, _frames: bytes, _offset: int) -> None:
         raise OSError(28, "No space left on device")
 
-    with monkeypatch.context() as broken:
-        broken.setattr(files.os, "pwrite", full)
+    with pytest.MonkeyPatch.context() as broken:
+        broken.setattr(FileHold, "append", full)
+        broken.setattr(MongoHold, "append", full)
+        yield
+
+
+@pytest.mark.every_engine
+def test_what_cannot_be_recorded_is_not_answered(server: Server) -> None:
+    patient(server, "p1")
+    with unwritable():
         response = server.get("Patient/p1")
     assert response.status_code == 503
+    assert "Retry-After" in response.headers
     assert 'resourceType":"Patient' not in response.text
 
     assert server.get("Patient/p1").status_code == 200
     assert [e.interaction for e in log(server)] == ["update", "read"]
 
 
+@pytest.mark.every_engine
 def test_it_is_answered_with_an_alarm_when_the_setting_says_so(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     with served(tmp_path, audit_failure="continue") as server:
         patient(server, "p1")
-
-        def full(_handle: int, _data: bytes, _offset: int) -> int:
-            raise OSError(28, "No space left on device")
-
-        with monkeypatch.context() as broken:
-            broken.setattr(files.os, "pwrite", full)
+        with unwritable():
             assert server.get("Patient/p1").status_code == 200
     said = "".join(capfd.readouterr())
     assert "in no audit log" in said
     assert "p1" not in said
 
 
+@pytest.mark.every_engine
 def test_what_was_indexed_twice_is_there_once(server: Server) -> None:
     patient(server, "p1")
     index(server)
-    (server.folder / "audit/index/positions.json").unlink()
+    with closing(shelf_in(server.folder)) as shelf:
+        hands_on(shelf, server.folder / "audit").forget_positions()
     server.get("Patient/p1")
 
     ids = [event["id"] for event in events(server, "patient=Patient/p1&_sort=date")]
@@ -365,11 +377,13 @@ def test_what_was_indexed_twice_is_there_once(server: Server) -> None:
     assert ids == ["p00-1-0-0", "p00-1-1-0"]
 
 
+@pytest.mark.every_engine
 def test_an_index_that_is_lost_is_made_anew_of_the_log(server: Server) -> None:
     patient(server, "p1")
     before = events(server, "patient=Patient/p1&_sort=date")
     server.stop()
-    shutil.rmtree(server.folder / "audit/index")
+    with closing(shelf_in(server.folder)) as shelf:
+        shelf.forget_index()
     server.start()
 
     # Who asked for the audit of p1 looked at p1's record as well.
