@@ -29,8 +29,8 @@ _TIME_SHIFT: Final = _PROCESS_BITS + _SEQUENCE_BITS
 _PROCESSES: Final = 1 << _PROCESS_BITS
 _SEQUENCE: Final = 1 << _SEQUENCE_BITS
 
-_ALLOTTED: Final = "processes"
-"""The _id in ``meta`` of how many processes have been given their bits."""
+ALLOTTED: Final = "processes"
+"""The _id in ``meta`` of how many processes have been given their bits (``count``)."""
 
 
 class Numbers:
@@ -51,12 +51,9 @@ class Numbers:
         async with self._claiming:
             if self._process < 0:
                 found = await self._meta.find_one_and_update(
-                    {"_id": _ALLOTTED},
-                    {"$inc": {"count": 1}},
-                    upsert=True,
-                    return_document=ReturnDocument.AFTER,
+                    {"_id": ALLOTTED}, {"$inc": {"count": 1}}, return_document=ReturnDocument.AFTER
                 )
-                assert found is not None, "an upsert that returns what is there after it"
+                assert found is not None, "made with the store"
                 self._process = found["count"] % _PROCESSES
 
     def next(self, after: int = 0) -> Int64:

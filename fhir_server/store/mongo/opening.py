@@ -12,6 +12,7 @@ from fhir_server.faults import Fault, Kind
 from fhir_server.store import proofs
 from fhir_server.store.mongo import schema
 from fhir_server.store.mongo.client import Engine
+from fhir_server.store.mongo.numbers import ALLOTTED
 from fhir_server.store.mongo.schema import META, THE_STORE
 from fhir_server.store.mongo.tools import Tools
 
@@ -34,6 +35,7 @@ async def make_ready(tools: Tools) -> None:
     await tools.stamps.prepare()
     founded = {"_id": THE_STORE, "schema": schema.VERSION, **proofs.founded(tools.ring, tools.blind)}
     await _insert(tools.engine, founded)
+    await _insert(tools.engine, {"_id": ALLOTTED, "count": 0})
     await mark(tools.engine, tools.envelope)
     proofs.verify(await _meta(tools), tools.ring, tools.blind, tools.envelope)
 

@@ -58,6 +58,9 @@ PARAMETERS: Final = "parameters"
 THE_STORE: Final = "store"
 """The _id in ``meta`` of what holds for the whole store: schema, suite, proofs of keys."""
 
+GUARD_SECONDS: Final = 3600
+"""A guard that nobody has touched for so long is removed: no transaction lives that long."""
+
 MOST_INLINE: Final = 12 * 1024 * 1024
 """Bytes of a sealed payload that stand in the document itself; a larger one is a file of the bucket."""
 
@@ -89,7 +92,7 @@ INDEXES: Final[dict[str, tuple[IndexModel, ...]]] = {
         _index("compartment", "c", "_id"),
     ),
     IDENTITY: (),
-    GUARD: (),
+    GUARD: (_index("touched", "at", expireAfterSeconds=GUARD_SECONDS),),
     META: (),
     STAMP: (),
     CLASS: (_index("rule", "digest", unique=True),),

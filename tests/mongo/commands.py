@@ -1,0 +1,35 @@
+"""Counting round trips: the names of the commands that are sent to MongoDB."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from pymongo import monitoring
+
+
+class _Noting(monitoring.CommandListener):
+    def __init__(self, names: list[str]) -> None:
+        self._names = names
+
+    def started(self, event: monitoring.CommandStartedEvent) -> None:
+        self._names.append(event.command_name)
+
+    def succeeded(self, event: monitoring.CommandSucceededEvent) -> None:
+        """Note nothing."""
+
+    def failed(self, event: monitoring.CommandFailedEvent) -> None:
+        """Note nothing."""
+
+
+@contextmanager
+def noted() -> Iterator[list[str]]:
+    """Give the list of the names of commands that clients send which are made within the block."""
+    names: list[str] = []
+    listener = _Noting(names)
+    monitoring.register(listener)
+    try:
+        yield names
+    finally:
+        # The driver has no way to take one out again.
+        monitoring._LISTENERS.command_listeners.remove(listener)  # type: ignore[attr-defined]
