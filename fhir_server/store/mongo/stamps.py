@@ -143,8 +143,12 @@ class MongoStamps:
         return Lane(document["generation"], document["key"])
 
     async def prepare(self) -> None:
-        """Make the lanes of a new store; they must be there before anybody goes through one."""
+        """Make the lanes of a new store; they must be there before anybody goes through one.
+
+        In one that is there, finish what a process left undone that died while it changed what holds.
+        """
         if await self._lanes.count_documents({}) == LANES:
+            await self.raise_generation()
             return
         fresh = [{"_id": lane, **_FRESH} for lane in range(LANES)]
         try:
