@@ -1,14 +1,25 @@
 """``fhir-server check``: look for damage and for doors left open."""
 
+from __future__ import annotations
+
 import asyncio
 import stat
+from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 import typer
 
 from fhir_server.cli import parts
 from fhir_server.cli.options import DataOption, KeysOption, err, out, read_settings
 from fhir_server.config import Settings
+from fhir_server.faults import Fault
+
+if TYPE_CHECKING:
+    from fhir_server.store.api import Store
+
+_MOST: Final = 100
+"""References that lead to nobody that are told one by one."""
 
 
 def check(data: DataOption = None, keys: KeysOption = None) -> None:
@@ -51,4 +62,21 @@ def _open_to_others(path: Path) -> bool:
 
 async def _damage(settings: Settings) -> list[str]:
     async with parts.opened(settings) as service:
-        return await service.store.check()
+        return [*await service.store.check(), *await _misspelt(service.store, settings.base_url)]
+
+
+async def _misspelt(store: Store, base: str) -> list[str]:
+    """Say which records were stored with a subject that leads to nobody, so that no consent protects them."""
+    # Late, as in parts.py.
+    from fhir_server.resources.codec import decode  # noqa: PLC0415
+    from fhir_server.search.misspelt import misspelt  # noqa: PLC0415
+    from fhir_server.search.visibility import Visibility  # noqa: PLC0415
+
+    found: list[str] = []
+    # What cannot be opened the store's own check has told of.
+    with suppress(Fault):
+        async for stored in store.scan(Visibility.everything("check: whom records are about")):
+            found += (f"{stored.type}/{stored.id}: {path}" for path in misspelt(decode(stored.body), base))
+    words = "leads to nobody, so that no patient's consent protects the record: write Patient/[id] there."
+    told = [f"{each} {words}" for each in found[:_MOST]]
+    return told if len(found) <= _MOST else [*told, f"{len(found) - _MOST} more references lead to nobody."]

@@ -23,6 +23,7 @@ from fhir_server.interactions.request import Reply, Request, Tree
 from fhir_server.resources.codec import decode, encode, with_meta
 from fhir_server.resources.outcome import outcome
 from fhir_server.search.custom import problems
+from fhir_server.search.misspelt import misspelt
 from fhir_server.search.predicate import Everything
 from fhir_server.store.api import Change, Condition, Method, Prepared, Stale, StillReferenced, Stored
 from fhir_server.validation import errors
@@ -151,7 +152,7 @@ async def prepare(
     ``before``: the current version that it replaces; what differs from it in nothing makes no new one.
     """
     type_ = tree["resourceType"]
-    issues = errors(tree)
+    issues = errors(tree) or _misspelt(tree, context.settings.base_url)
     if type_ == "SearchParameter" and not issues:
         issues = problems(tree)
     if type_ == CONSENT and not issues:
@@ -186,6 +187,15 @@ async def prepare(
         old = stood["meta"] if stood is not None else None
         image = Image(context.letter, type_, id_, values, old, complete["meta"])
     return Draft(prepared, conditions, status, type_, id_, version, updated, body, image)
+
+
+def _misspelt(tree: Tree, base: str) -> list[Issue]:
+    """Return an issue for each reference that would make the resource one about nobody."""
+    words = (
+        "A reference that says whom a record is about is a patient's Type/id, such as Patient/1, with nothing"
+        " before or after it; this one leads to nobody, so that nobody's consent would protect the record."
+    )
+    return [Issue("error", "value", words, (path,)) for path in misspelt(tree, base)]
 
 
 def is_same(tree: Tree, stored: Stored) -> bool:

@@ -18,7 +18,7 @@ from fhir_server.cli import main, parts
 from fhir_server.config import Settings
 from fhir_server.faults import Fault, Kind
 from fhir_server.interactions.request import Reply, Request
-from fhir_server.store.api import Facts
+from fhir_server.store.api import Facts, Stored
 
 Tree = dict[str, Any]
 Judge = Callable[[Tree], Fault | None]
@@ -62,6 +62,7 @@ class KeptStore:
     """Stands for a sealing store: says what it was told to say."""
 
     damage: list[str] = field(default_factory=list)
+    kept: list[Stored] = field(default_factory=list)
     resealed: int = 0
 
     async def facts(self) -> Facts:
@@ -69,6 +70,10 @@ class KeptStore:
 
     async def check(self) -> list[str]:
         return self.damage
+
+    async def scan(self, _visibility: object) -> AsyncIterator[Stored]:
+        for each in self.kept:
+            yield each
 
     async def reseal(self, progress: Callable[[int, int], None]) -> int:
         progress(5, 5)

@@ -17,6 +17,7 @@ from fhir_server.cli.options import environment
 from fhir_server.config import Settings
 from fhir_server.crypto.keys import KeyRing
 from fhir_server.faults import Fault, Kind
+from fhir_server.store.api import Stored
 from tests.unit.cli.house import Ended, House
 
 COMMANDS = (
@@ -129,6 +130,27 @@ def test_check_tells_damage_and_ends_with_1(house: House) -> None:
 
     assert ended.code == 1
     assert "Patient p1 cannot be opened." in ended.out
+
+
+def test_check_names_records_whose_subject_leads_to_nobody(house: House) -> None:
+    bodies = {"right": b"Patient/1", "wrong": b"patient/1", "elsewhere": b"https://x.example.org/Patient/1/"}
+    house.store.kept = [
+        Stored(
+            "Observation",
+            id_,
+            1,
+            0,
+            "PUT",
+            b'{"resourceType":"Observation","subject":{"reference":"%b"}}' % to,
+        )
+        for id_, to in bodies.items()
+    ]
+
+    ended = house.run("check", "--data", house.data)
+
+    assert ended.code == 1
+    assert ended.out.count("leads to nobody") == 1
+    assert "Observation/wrong: Observation.subject.reference" in ended.out
 
 
 @pytest.mark.parametrize("name", ["keys", "keys/ring.json", "."])
