@@ -45,11 +45,9 @@ class MongoHold:
     def begin(self, segment: Segment, header: bytes) -> None:
         """Insert the segment."""
         made = {"_id": segment.name, **segment._asdict(), "header": header}
-        try:
-            self._as_owner(lambda session: self._place.segments.insert_one(made, session=session))
-        except DuplicateKeyError:
+        if not self._as_owner(lambda session: self._place.segments.insert_one(made, session=session)):
             # This owner's own, of which it did not hear: it is read, and closed, as any other that was left.
-            raise OSError(segment.name) from None
+            raise OSError(segment.name)
         self._segment = segment
 
     def append(self, frames: bytes, offset: int) -> None:
@@ -67,9 +65,7 @@ class MongoHold:
         """Mark the end, so that nothing can follow; then cut off what could not be read, if anything."""
         key = key_of(segment, seen)
         mark = {"_id": key, "end": True}
-        try:
-            self._as_owner(lambda session: self._place.frames.insert_one(mark, session=session))
-        except DuplicateKeyError:
+        if not self._as_owner(lambda session: self._place.frames.insert_one(mark, session=session)):
             with reached():
                 there = self._place.frames.find_one({"_id": key}, {"end": 1}) or {}
             if not there.get("end"):
@@ -90,8 +86,9 @@ class MongoHold:
         """Keep the statement with the segment, and the final hash as the newest one."""
 
         def work(session: ClientSession) -> None:
-            stated = {"$set": {"statement": statement}}
-            self._place.segments.update_one({"_id": segment.name}, stated, session=session)
+            # The first statement stays, should this one be a second for want of an answer to it.
+            unstated = {"_id": segment.name, "statement": {"$exists": False}}
+            self._place.segments.update_one(unstated, {"$set": {"statement": statement}}, session=session)
             head = {"number": segment.number, "hash": final}
             self._place.heads.replace_one({"_id": segment.chain}, head, upsert=True, session=session)
 
@@ -113,10 +110,10 @@ class MongoHold:
                 if (self._place.frames.find_one({"_id": key}) or {}).get("bytes") != piece:
                     raise Lost from None
 
-    def _as_owner(self, work: Callable[[ClientSession], Any]) -> None:
+    def _as_owner(self, work: Callable[[ClientSession], Any]) -> bool:
         """Run ``work`` in a transaction that holds only while the lease is this owner's; else Lost.
 
-        DuplicateKeyError passes.
+        False when what it inserts is there already.
         """
 
         def owned(session: ClientSession) -> None:
@@ -125,7 +122,11 @@ class MongoHold:
             work(session)
 
         with reached():
-            self._place.transact(owned)
+            try:
+                self._place.transact(owned)
+            except DuplicateKeyError:
+                return False
+        return True
 
     def _cut(self, segment: Segment, size: int) -> None:
         """Remove the bytes behind ``size``; the end mark stays."""

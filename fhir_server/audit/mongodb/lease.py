@@ -17,7 +17,7 @@ from typing import Any, Final
 from pymongo import ReturnDocument
 from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
-from pymongo.errors import PyMongoError
+from pymongo.errors import DuplicateKeyError, PyMongoError
 
 SECONDS: Final = 30.0
 """How long a process that says nothing keeps what it holds."""
@@ -47,9 +47,14 @@ class Lease:
     def acquire(self) -> bool:
         """Take the lease and renew it from now on; False while another process has it."""
         asked = time.monotonic()
-        found = self._leases.find_one_and_update(
-            {"_id": self.name}, _taking(self._owner, self._seconds), upsert=True, return_document=_AFTER
-        )
+        taking = _taking(self._owner, self._seconds)
+        try:
+            found = self._leases.find_one_and_update(
+                {"_id": self.name}, taking, upsert=True, return_document=ReturnDocument.AFTER
+            )
+        except DuplicateKeyError:
+            # Another process makes the lease at this moment.
+            return False
         if found is None or found["owner"] != self._owner:
             return False
         self._term = found["term"]
@@ -92,9 +97,6 @@ class Lease:
                     "A lease of the audit could not be renewed; it is tried again",
                     extra={"fields": {"lease": self.name, "error": type(error).__name__}},
                 )
-
-
-_AFTER: Final = ReturnDocument.AFTER
 
 
 def _taking(owner: str, seconds: float) -> list[Document]:

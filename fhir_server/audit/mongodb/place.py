@@ -21,7 +21,7 @@ from typing import Any, Final
 import pymongo
 from pymongo import ASCENDING, DESCENDING, MongoClient, ReadPreference, WriteConcern
 from pymongo.client_session import ClientSession
-from pymongo.errors import DuplicateKeyError, PyMongoError
+from pymongo.errors import PyMongoError
 from pymongo.read_concern import ReadConcern
 
 from fhir_server.audit.shelf import Segment
@@ -106,11 +106,9 @@ class Place:
 
 @contextmanager
 def reached() -> Iterator[None]:
-    """Turn the driver's errors into Fault(UNAVAILABLE), or what else they mean; DuplicateKeyError passes."""
+    """Turn the driver's errors into Fault(UNAVAILABLE), or what else they mean."""
     try:
         yield
-    except DuplicateKeyError:
-        raise
     except PyMongoError as error:
         raise unavailable(error) from error
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable
 from typing import Final
 
-from pymongo import ASCENDING, ReturnDocument
+from pymongo import ASCENDING
+from pymongo.errors import DuplicateKeyError
 
 from fhir_server.audit.mongodb.hold import MongoHold
 from fhir_server.audit.mongodb.lease import SECONDS as LEASE_SECONDS
@@ -17,7 +19,6 @@ from fhir_server.faults import Fault, Kind
 INDEX_SUFFIX: Final = "_audit"
 """The index lies in a database of its own: the log's name and this."""
 _MOST_CHAINS: Final = 1024
-_AFTER: Final = ReturnDocument.AFTER
 
 
 class MongoShelf:
@@ -85,10 +86,10 @@ class MongoShelf:
 
     def known_key(self, name: str) -> str:
         """Return the name of the key that the log is signed with; ``name`` from now on if there is none."""
+        with reached(), contextlib.suppress(DuplicateKeyError):
+            self.place.keys.insert_one({"_id": "log", "name": name})
         with reached():
-            found = self.place.keys.find_one_and_update(
-                {"_id": "log"}, {"$setOnInsert": {"name": name}}, upsert=True, return_document=_AFTER
-            )
+            found = self.place.keys.find_one({"_id": "log"})
         return str(found["name"]) if found else name
 
     def heads(self) -> dict[str, tuple[int, str]]:
