@@ -93,7 +93,7 @@ class Engine:
             ) from error
         try:
             hello = await client.admin.command("hello")
-            _refuse_unfit(hello)
+            refuse_unfit(hello)
         except PyMongoError as error:
             await client.close()
             raise unavailable(error) from error
@@ -177,7 +177,11 @@ async def _abort(session: AsyncClientSession) -> None:
             return
 
 
-def _refuse_unfit(hello: Document) -> None:
+def refuse_unfit(hello: Document) -> None:
+    """Raise Fault(UNAVAILABLE) for a server that cannot keep this store's promises, by its hello.
+
+    https://www.mongodb.com/docs/manual/reference/command/hello/
+    """
     if "setName" not in hello and hello.get("msg") != "isdbgrid":
         raise Fault(
             Kind.UNAVAILABLE,

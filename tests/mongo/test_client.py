@@ -1,0 +1,213 @@
+"""The connection: transactions that are tried again but never told twice, errors that tell no address."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from pymongo.asynchronous.client_session import AsyncClientSession
+from pymongo.errors import (
+    AutoReconnect,
+    BulkWriteError,
+    DocumentTooLarge,
+    NetworkTimeout,
+    OperationFailure,
+    PyMongoError,
+    ServerSelectionTimeoutError,
+)
+
+from fhir_server.faults import Fault, Kind
+from fhir_server.store.mongo import client as module
+from fhir_server.store.mongo.client import Engine, refuse_unfit, unavailable
+from tests.mongo.engine import address, database, free_port
+
+TRANSIENT = "TransientTransactionError"
+UNKNOWN = "UnknownTransactionCommitResult"
+FIT = {"setName": "rs", "maxWireVersion": 21}
+
+
+@pytest.fixture
+async def engine() -> AsyncIterator[Engine]:
+    with database() as named:
+        opened = await Engine.open(named, lock_seconds=0.3)
+        await opened.db.create_collection("thing")
+        yield opened
+        await opened.close()
+
+
+def labelled(label: str) -> PyMongoError:
+    error = AutoReconnect("mongodb.hospital.example:27017: connection closed")
+    error._add_error_label(label)
+    return error
+
+
+async def things(engine: Engine) -> list[Any]:
+    return [each["_id"] for each in await engine.db.thing.find({}, sort=[("_id", 1)]).to_list()]
+
+
+class Work:
+    """Inserts a thing each time it is run; raises the errors that it was given first, after it did."""
+
+    def __init__(self, engine: Engine, *errors: BaseException) -> None:
+        self.engine = engine
+        self.errors = list(errors)
+        self.runs = 0
+
+    async def __call__(self, session: AsyncClientSession) -> int:
+        self.runs += 1
+        await self.engine.db.thing.insert_one({"_id": self.runs}, session=session)
+        if self.errors:
+            raise self.errors.pop(0)
+        return self.runs
+
+
+async def test_gives_back_what_the_work_returned_once_it_is_durable(engine: Engine) -> None:
+    assert await engine.transact(Work(engine)) == 1
+    assert await things(engine) == [1]
+
+
+async def test_what_another_transaction_was_in_the_way_of_is_done_again(engine: Engine) -> None:
+    work = Work(engine, labelled(TRANSIENT), labelled(TRANSIENT))
+
+    assert await engine.transact(work) == 3
+    assert await things(engine) == [3]
+
+
+async def test_nothing_stays_of_work_that_fails(engine: Engine) -> None:
+    for error in (ValueError("no"), OperationFailure("no", 2), asyncio.CancelledError()):
+        with pytest.raises(type(error)):
+            await engine.transact(Work(engine, error))
+
+    assert await things(engine) == []
+    assert await engine.transact(Work(engine)) == 1
+
+
+async def test_gives_up_when_the_time_is_over(engine: Engine) -> None:
+    work = Work(engine, *(labelled(TRANSIENT) for _ in range(10_000)))
+    began = time.monotonic()
+
+    with pytest.raises(PyMongoError) as error:
+        await engine.transact(work)
+
+    assert error.value.has_error_label(TRANSIENT)
+    assert time.monotonic() - began < 10
+    assert work.runs > 1
+    assert await things(engine) == []
+
+
+@pytest.mark.parametrize("times", [1, 3])
+async def test_a_commit_whose_outcome_nobody_could_tell_takes_place_once(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, times: int
+) -> None:
+    """The answer is lost after the engine has committed; asking again finds that it has."""
+    commit, lost = AsyncClientSession.commit_transaction, []
+
+    async def losing(session: AsyncClientSession) -> None:
+        await commit(session)
+        if len(lost) < times:
+            lost.append(session)
+            raise labelled(UNKNOWN)
+
+    monkeypatch.setattr(AsyncClientSession, "commit_transaction", losing)
+    work = Work(engine)
+
+    assert await engine.transact(work) == 1
+    assert (work.runs, len(lost)) == (1, times)
+    assert await things(engine) == [1]
+
+
+async def test_a_commit_whose_outcome_stays_unknown_is_not_called_a_success(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def losing(_: AsyncClientSession) -> None:
+        raise labelled(UNKNOWN)
+
+    monkeypatch.setattr(AsyncClientSession, "commit_transaction", losing)
+
+    with pytest.raises(Fault, match="did not say in time") as fault:
+        await engine.transact(Work(engine))
+
+    assert fault.value.kind is Kind.UNAVAILABLE
+    assert fault.value.headers == (("Retry-After", "5"),)
+
+
+async def test_reads_of_one_snapshot_do_not_see_what_is_written_meanwhile(engine: Engine) -> None:
+    async def work(session: AsyncClientSession) -> tuple[int, int]:
+        before = await engine.db.thing.count_documents({}, session=session)
+        await engine.db.thing.insert_one({"_id": "meanwhile"})
+        return before, await engine.db.thing.count_documents({}, session=session)
+
+    assert await engine.snapshot(work) == (0, 0)
+    assert await things(engine) == ["meanwhile"]
+
+
+@pytest.mark.parametrize(("given", "name"), [("", "fhir"), ("hospital", "hospital")])
+async def test_a_database_is_called_fhir_unless_its_address_says_otherwise(given: str, name: str) -> None:
+    opened = await Engine.open(address(given))
+    await opened.close()
+
+    assert opened.db.name == name
+
+
+async def test_where_nobody_listens_is_told_without_the_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_SELECTION_MS", 200)
+    port = free_port()
+
+    with pytest.raises(Fault) as fault:
+        await Engine.open(f"mongodb://user:secret@127.0.0.1:{port}/fhir")
+
+    assert fault.value.kind is Kind.UNAVAILABLE
+    assert not {"127.0.0.1", str(port), "secret", "user"} & set(fault.value.diagnostics.split())
+
+
+@pytest.mark.parametrize("uri", ["http://127.0.0.1", "mongodb://", "mongodb://a:b:c@d"])
+async def test_an_address_that_is_none_is_refused(uri: str) -> None:
+    with pytest.raises(Fault, match=r"mongodb://host/name") as fault:
+        await Engine.open(uri)
+
+    assert fault.value.kind is Kind.UNAVAILABLE
+
+
+@pytest.mark.parametrize("hello", [FIT, {"msg": "isdbgrid", "maxWireVersion": 25}])
+def test_a_replica_set_and_a_cluster_are_fit(hello: dict[str, Any]) -> None:
+    refuse_unfit(hello)
+
+
+@pytest.mark.parametrize(
+    ("hello", "words"),
+    [
+        ({"maxWireVersion": 21}, "stands alone"),
+        ({**FIT, "maxWireVersion": 20}, "older than 7.0"),
+        ({"setName": "rs"}, "older than 7.0"),
+    ],
+)
+def test_a_standalone_server_and_an_old_one_are_refused(hello: dict[str, Any], words: str) -> None:
+    with pytest.raises(Fault, match=words) as fault:
+        refuse_unfit(hello)
+
+    assert fault.value.kind is Kind.UNAVAILABLE
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (ServerSelectionTimeoutError("10.0.0.7:27017: refused"), Kind.UNAVAILABLE),
+        (NetworkTimeout("10.0.0.7:27017: timed out"), Kind.UNAVAILABLE),
+        (labelled(TRANSIENT), Kind.UNAVAILABLE),
+        (OperationFailure("10.0.0.7 says no", 13), Kind.UNAVAILABLE),
+        (OperationFailure("10.0.0.7: operation exceeded time limit", 50), Kind.TOO_COSTLY),
+        (OperationFailure("10.0.0.7: object to insert too large", 10334), Kind.TOO_LARGE),
+        (DocumentTooLarge("10.0.0.7: too large"), Kind.TOO_LARGE),
+        (OperationFailure("10.0.0.7: bad query", 2), Kind.EXCEPTION),
+        (BulkWriteError({"writeErrors": [{"code": 11000, "errmsg": "10.0.0.7"}]}), Kind.EXCEPTION),
+    ],
+)
+def test_every_error_of_the_driver_is_one_fault_that_says_what_to_do(error: PyMongoError, kind: Kind) -> None:
+    fault = unavailable(error)
+
+    assert fault.kind is kind
+    assert "10.0.0.7" not in fault.diagnostics
+    assert (kind is Kind.UNAVAILABLE) == bool(fault.headers)
