@@ -29,12 +29,17 @@ from fhir_server.search.predicate import (
     Where,
 )
 from fhir_server.store.mongo.about import about, standings
-from fhir_server.store.mongo.filters import FALSE, TRUE, Filter, Stage, all_of, among, any_of, negated
+from fhir_server.store.mongo.filters import FALSE, TRUE, Filter, Stage, all_of, among, any_of, merged, negated
 from fhir_server.store.mongo.keys import Keys
 from fhir_server.store.mongo.links import followed, known, led_somewhere
 from fhir_server.store.mongo.question import Question, nodes
 
 LIVE: Final = 1
+
+_LEADING: Final = ("_id", "k", "f")
+"""Fields by which an index finds few."""
+
+_OF_TYPE: Final = {"t", "l"}
 
 _CLASSES: Final = 0
 """The look-up of policy classes, among those of links, which are known by the ids of their nodes."""
@@ -71,7 +76,7 @@ class Plan:
     @property
     def pipeline(self) -> list[Stage]:
         """The stages that leave what is found."""
-        return [{"$match": self.pre}, *self.stages]
+        return [*matching(self.pre), *self.stages]
 
     @property
     def is_empty(self) -> bool:
@@ -86,7 +91,7 @@ class Plan:
         if not self.by_patients:
             return [*self.pipeline, {"$group": {"_id": None, "total": {"$sum": 1}}}]
         return [
-            {"$match": self.pre},
+            *matching(self.pre),
             {"$group": {"_id": "$pat", "total": {"$sum": 1}}},
             {"$set": {"pat": "$_id"}},
             *self.stages,
@@ -128,6 +133,30 @@ def of_type(asked: Question, filters: Iterable[Filter]) -> Filter:
     """Return the filter of the live resources that a question is about and that pass all of some filters."""
     joined = all_of((*filters, TRUE if asked.among is None else among("_id", asked.among)))
     return joined if joined == FALSE else {"t": asked.type, "l": LIVE, **joined}
+
+
+def matching(filter_: Filter) -> list[Stage]:
+    """Return the stages of a filter, of which the first is one that an index answers by itself.
+
+    MongoDB joins them to one (coalescence) and chooses among its indexes; an engine that finds none for the
+    whole has one for the beginning.
+    https://www.mongodb.com/docs/manual/core/aggregation-pipeline-optimization/
+    """
+    parts = list(_parts(filter_))
+    leading = next(([part] for name in _LEADING for part in parts if name in part), None)
+    first = leading or [part for part in parts if part.keys() <= _OF_TYPE]
+    others = [part for part in parts if part not in first]
+    return [{"$match": merged(some)} for some in (first, others) if some] or [{"$match": TRUE}]
+
+
+def _parts(filter_: Filter) -> Iterator[Filter]:
+    """Yield the conditions of a filter that must all hold, one field in each."""
+    for name, wanted in filter_.items():
+        if name == "$and":
+            for each in wanted:
+                yield from _parts(each)
+        else:
+            yield {name: wanted}
 
 
 def conjuncts(predicate: Predicate) -> Iterator[Predicate]:

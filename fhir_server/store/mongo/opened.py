@@ -13,6 +13,7 @@ from fhir_server.faults import Fault, Kind
 from fhir_server.search.match import matches
 from fhir_server.search.values import Values
 from fhir_server.store.mongo.client import Document
+from fhir_server.store.mongo.compile import matching
 from fhir_server.store.mongo.filters import Filter, Stage
 from fhir_server.store.mongo.leaves import Leaves
 from fhir_server.store.mongo.question import Digests, Question
@@ -51,7 +52,7 @@ class Opening:
         """
         tests = asked.to_open
         found: dict[int, list[Int64]] = {id_: [] for id_ in tests}
-        async for chunk in self.candidates(reader, [{"$match": candidates}]):
+        async for chunk in self.candidates(reader, matching(candidates)):
             for document, _, values in chunk:
                 for id_, test in tests.items():
                     if _passes(test, asked.type, values):

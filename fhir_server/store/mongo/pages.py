@@ -12,7 +12,7 @@ from typing import Any, Final
 from fhir_server.search.query import Position, Query
 from fhir_server.store.mongo.asking import Asking
 from fhir_server.store.mongo.client import Document
-from fhir_server.store.mongo.compile import Plan
+from fhir_server.store.mongo.compile import Plan, matching
 from fhir_server.store.mongo.filters import Stage, all_of
 from fhir_server.store.mongo.plan import CANDIDATES, describe
 from fhir_server.store.mongo.question import Question
@@ -111,7 +111,7 @@ class PageSearch:
     async def _explained(self, plan: Plan, way: Order) -> dict[str, Any]:
         reader, asking = self.asking.reader, self.asking
         counting: list[Stage] = [
-            {"$match": plan.pre},
+            *matching(plan.pre),
             {"$limit": CANDIDATES},
             {"$group": {"_id": None, "total": {"$sum": 1}}},
         ]
@@ -129,6 +129,6 @@ def walking(plan: Plan, way: Order, wanted: int) -> list[Stage]:
     shown: Stage = {"$project": {**PROJECTION, **{key.field: 1 for key in way.keys}}}
     end: list[Stage] = [{"$limit": wanted}, shown]
     if way.is_indexed:
-        return [{"$match": all_of((plan.pre, way.coming))}, way.sorting, *plan.stages, *end]
+        return [*matching(all_of((plan.pre, way.coming))), way.sorting, *plan.stages, *end]
     coming: Iterable[Stage] = [{"$match": way.coming}] if way.start else []
     return [*plan.pipeline, *way.computing, *coming, way.sorting, *end]
