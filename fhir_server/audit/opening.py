@@ -70,7 +70,8 @@ async def open_audit(
     async with AsyncExitStack() as undo:
         shelf = shelf_of(settings)
         undo.callback(shelf.close)
-        keys = await asyncio.to_thread(_own_keys, settings, shelf, suite)
+        keys = await asyncio.to_thread(open_keys, settings, shelf, suite)
+        await asyncio.to_thread(refuse_other_keys, shelf, keys)
         index = await open_store(keys.ring)
         undo.push_async_callback(index.close)
         log = await asyncio.to_thread(Log.open, shelf, keys)
@@ -94,6 +95,11 @@ def shelf_of(settings: Settings) -> Shelf:
         from fhir_server.audit.mongodb.shelf import MongoShelf  # noqa: PLC0415
 
         return MongoShelf(uri)
+    return file_shelf(settings)
+
+
+def file_shelf(settings: Settings) -> FileShelf:
+    """Return the log in the data folder, whether or not FHIR_STORE names a database."""
     return FileShelf(log_folder(settings.data), settings.key_folder / KEYS)
 
 
@@ -129,12 +135,10 @@ def origin_of(base_url: str) -> Origin:
     return Origin(base_url or "fhir-server", host)
 
 
-def _own_keys(settings: Settings, shelf: Shelf, suite: str) -> AuditKeys:
-    """Open the keys, and refuse those that the log is not signed with."""
-    keys = open_keys(settings, shelf, suite)
+def refuse_other_keys(shelf: Shelf, keys: AuditKeys) -> None:
+    """Raise KeyFault when the log is signed with another key."""
     if shelf.known_key(keys.name) != keys.name:
         raise KeyFault(
             "The audit log is signed with another key than this key folder has: give every server that "
             "writes to it the audit keys of the one that began it."
         )
-    return keys

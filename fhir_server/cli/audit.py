@@ -119,6 +119,25 @@ def prune(
     out.print(f"{asyncio.run(_index(settings)):,} AuditEvents indexed anew.")
 
 
+@audit.command(name="take-over")
+def take_over(data: DataOption = None, keys: KeysOption = None) -> None:
+    """Take the log of a data folder over into FHIR_STORE's database, before a server is started on it."""
+    from fhir_server.audit import moving  # noqa: PLC0415 - late, as in parts.py
+    from fhir_server.audit.mongodb.shelf import MongoShelf  # noqa: PLC0415
+    from fhir_server.audit.opening import file_shelf, open_keys, opened_shelf, refuse_other_keys  # noqa: PLC0415
+
+    settings = read_settings(data=data, keys=keys)
+    parts.key_ring(settings)
+    with opened_shelf(settings) as shelf:
+        if not isinstance(shelf, MongoShelf):
+            raise Fault(Kind.BAD_REQUEST, "Say with FHIR_STORE which database takes the log over.")
+        old = file_shelf(settings)
+        refuse_other_keys(shelf, open_keys(settings, old))
+        with err.status("Taking over"):
+            count = sum(1 for _ in moving.take_over(old, shelf))
+    out.print(f"Took over {count:,} segments; fhir-server audit verify compares them with what was signed.")
+
+
 async def _index(settings: Settings) -> int:
     async with parts.opened(settings.model_copy(update={"audit": True})) as service:
         assert service.audit is not None

@@ -10,13 +10,14 @@ from pathlib import Path
 import pytest
 from pymongo import monitoring
 
-from fhir_server.audit.files import FileShelf
 from fhir_server.audit.log import Log
 from fhir_server.audit.mongodb import hold as holds
 from fhir_server.audit.mongodb.hold import MongoHold
 from fhir_server.audit.mongodb.shelf import MongoShelf
+from fhir_server.audit.opening import refuse_other_keys
 from fhir_server.audit.shelf import Lost, Segment
 from fhir_server.audit.verify import verify
+from fhir_server.crypto.keys import KeyFault
 from fhir_server.faults import Fault, Kind
 from tests.audit.hands import DocumentHands, content
 from tests.audit.world import files_in, keys_in, read, write_in, written_in
@@ -318,8 +319,16 @@ def test_the_key_folder_is_not_written_to_once_the_keys_are_there(tmp_path: Path
 def test_a_log_knows_the_first_key_that_it_was_signed_with(tmp_path: Path, shelf: MongoShelf) -> None:
     assert shelf.known_key("one") == "one"
     assert shelf.known_key("other") == "one"
-    in_files: FileShelf = files_in(tmp_path)
-    assert in_files.known_key("other") == "other"
+    assert files_in(tmp_path).known_key("other") == "other"
+
+
+def test_a_process_with_other_keys_is_refused(tmp_path: Path, shelf: MongoShelf) -> None:
+    own, other = keys_in(tmp_path / "own"), keys_in(tmp_path / "other")
+    refuse_other_keys(shelf, own)
+    refuse_other_keys(shelf, own)
+
+    with pytest.raises(KeyFault, match="another key"):
+        refuse_other_keys(shelf, other)
 
 
 def test_an_address_that_cannot_be_read_is_one_sentence() -> None:

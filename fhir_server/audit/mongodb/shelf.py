@@ -9,7 +9,7 @@ from typing import Final
 from pymongo import ASCENDING
 from pymongo.errors import DuplicateKeyError
 
-from fhir_server.audit.mongodb.hold import MongoHold
+from fhir_server.audit.mongodb.hold import PIECE_BYTES, MongoHold
 from fhir_server.audit.mongodb.lease import SECONDS as LEASE_SECONDS
 from fhir_server.audit.mongodb.lease import Lease, is_free
 from fhir_server.audit.mongodb.place import SECONDS, Place, key_of, keys_from, reached
@@ -116,6 +116,31 @@ class MongoShelf:
             self.place.positions.delete_many({})
             for name in index.list_collection_names():
                 index.drop_collection(name)
+
+    def adopt(self, segment: Segment, content: bytes | None, statement: bytes | None) -> None:
+        """Keep a segment of another shelf as it is; it is seen once it is whole. None: there is none."""
+        made: dict[str, object] = {"_id": segment.name, **segment._asdict()}
+        if statement is not None:
+            made["statement"] = statement
+        with reached():
+            # What was left of an attempt that was stopped.
+            self.place.frames.delete_many({"_id": keys_from(segment, key_of(segment, 0))})
+            if content is not None:
+                start = content.find(b"\n") + 1
+                made["header"] = content[:start]
+                for at in range(start, len(content), PIECE_BYTES):
+                    piece = content[at : at + PIECE_BYTES]
+                    self.place.frames.insert_one({"_id": key_of(segment, at), "bytes": piece})
+            self.place.segments.insert_one(made)
+
+    def remember(self, chain: str, note: bytes | None, head: tuple[int, str] | None) -> None:
+        """Keep what another shelf remembers of a chain: what was pruned, its newest segment."""
+        with reached():
+            if note is not None:
+                self.place.notes.replace_one({"_id": chain}, {"note": note}, upsert=True)
+            if head is not None:
+                newest = {"number": head[0], "hash": head[1]}
+                self.place.heads.replace_one({"_id": chain}, newest, upsert=True)
 
     def is_free(self, chain: str) -> bool:
         """Tell whether nobody has the lease of a chain."""
