@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Final
 
 from fhir_server.search.joined import indexed_as
@@ -40,23 +39,29 @@ def by_keys(
 ) -> list[Match]:
     """Look up the sort keys of every candidate of ``base`` that passes ``tests``, and sort."""
     keys = [_key(compiler, query.type, sort, f"k{i}_") for i, sort in enumerate(query.sort)]
-    tests = [_beside(test, keys) for test in tests]
     candidates = f"(SELECT DISTINCT sk FROM ({base.text})) c"
     if any(key.is_opened for key in keys):
         candidates += " CROSS JOIN head h ON h.sk=c.sk CROSS JOIN version v ON v.rk=h.rk"
-    beside, passing = compiler.beside(tests, "c.sk"), compiler.passing(tests, "c.sk")
+    sk, tests = "c.sk", list(tests)
+    for key in keys:
+        dated = [place for place, test in enumerate(tests) if test.span and test.span.p == key.date]
+        for place in dated:
+            tests[place] = _of_row(tests[place], key.alias)
+            # Of the row's own number the others are asked after it: few have a date that is asked for.
+            sk = f"{key.alias}.sk"
+    beside, passing = compiler.beside(tests, sk), compiler.passing(tests, sk)
     joins = "".join(key.join.text for key in keys)
     columns = tuple(f"k{i}" for i in range(len(keys)))
     selected = "".join(f", {key.value.text} AS {column}" for key, column in zip(keys, columns, strict=True))
     start, order = sorted_by(walk, columns)
     statement = (
         f"SELECT sk, {', '.join(columns)} FROM (SELECT c.sk AS sk{selected}"
-        f" FROM {candidates}{beside.text}{joins} WHERE {passing.text} LIMIT -1)"
+        f" FROM {candidates}{joins}{beside.text} WHERE {passing.text} LIMIT -1)"
         f" WHERE {start.text} ORDER BY {order} LIMIT ?"
     )
     key_args = tuple(arg for key in keys for arg in key.value.args)
     join_args = tuple(arg for key in keys for arg in key.join.args)
-    args = (*key_args, *base.args, *beside.args, *join_args, *passing.args, *start.args, walk.wanted)
+    args = (*key_args, *base.args, *join_args, *beside.args, *passing.args, *start.args, walk.wanted)
     return [(row[0], tuple(row[1:])) for row in compiler.connection.execute(statement, args)]
 
 
@@ -94,16 +99,11 @@ def _is_one_date(compiler: Compiler, p: int) -> bool:
     return has_rows(compiler, "date", p) and compiler.has_one_date(p)
 
 
-def _beside(test: Conjunct, keys: Sequence[_Key]) -> Conjunct:
-    """Ask a condition on a date of the row that is there already to sort by."""
-    for key in keys:
-        if test.span is not None and test.span.p == key.date:
-            return replace(test, test=partial(_of_row, test.span.exact(f"{key.alias}.a", f"{key.alias}.b")))
-    return test
-
-
-def _of_row(condition: Sql, _sk: str) -> Sql:
-    return condition
+def _of_row(test: Conjunct, alias: str) -> Conjunct:
+    """Ask a condition on a date of the row ``alias`` of ``own``, which is there to sort by."""
+    assert test.span is not None
+    condition = test.span.exact(f"{alias}.a", f"{alias}.b")
+    return replace(test, test=lambda _: condition)
 
 
 def _updated(own: Sql, p: int) -> Sql:
