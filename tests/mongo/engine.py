@@ -50,7 +50,7 @@ class StandIn:
         return f"mongodb://127.0.0.1:{port or self.port}/{database}?{direct}replicaSet=secantus"
 
     def start(self) -> None:
-        """Start it and wait until it answers."""
+        """Start it and wait until it answers. It ends with the thread that calls this."""
         log = self.folder.with_suffix(".log")
         with log.open("ab") as output:
             self._process = subprocess.Popen(
@@ -68,6 +68,11 @@ class StandIn:
             while not _answers(client):
                 assert self._process.poll() is None, log.read_text()
                 assert time.monotonic() < end, log.read_text()
+
+    @property
+    def is_running(self) -> bool:
+        """True until it has ended, by itself or by :meth:`kill`."""
+        return self._process is not None and self._process.poll() is None
 
     def kill(self) -> None:
         """End it as a power cut would."""
@@ -113,6 +118,11 @@ def database() -> Iterator[str]:
         drop(name)
 
 
+def is_stand_in() -> bool:
+    """Tell whether the tests' server is the stand-in, and not one that was named."""
+    return not os.environ.get("MONGODB_URI", "")
+
+
 def drop(*names: str) -> None:
     """Remove databases of the tests' server, and those of their audit logs."""
     with MongoClient[dict[str, Any]](_server(), serverSelectionTimeoutMS=10_000) as client:
@@ -130,5 +140,5 @@ def _answers(client: MongoClient[dict[str, Any]]) -> bool:
 
 
 def _end_with_parent() -> None:
-    # A worker that is killed leaves no server behind.
+    # A worker that is killed leaves no server behind; nor does a thread of it that ends.
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
