@@ -230,14 +230,14 @@ def _place(error: Exception) -> str:
 def _read(
     shelf: Shelf, keys: AuditKeys, segment: Segment, start: Position | None
 ) -> tuple[Reading, int] | None:
-    """Return a segment's reading from ``start`` on, and the byte at which its data begins; None if pruned."""
-    header = shelf.header(segment)
-    if header is None:
+    """Return a segment's reading from ``start`` on, and the byte at which its data begin; None: nothing."""
+    base = 0 if start is None else start.offset
+    data = shelf.content(segment, base)
+    if not data:
         return None
-    reading = Reading.begin(keys, header)
-    base = reading.offset if start is None else start.offset
-    reading.data = shelf.content(segment, base) or b""
-    reading.offset = 0
-    if start is not None:
-        reading.resume(0, start.count, bytes.fromhex(start.hash))
+    if start is None:
+        return Reading.begin(keys, data), base
+    reading = Reading.begin(keys, shelf.header(segment) or b"")
+    reading.data = data
+    reading.resume(0, start.count, bytes.fromhex(start.hash))
     return reading, base
