@@ -16,7 +16,7 @@ from fhir_server.search.query import Query
 from fhir_server.search.visibility import Visibility
 from fhir_server.store.api import Reclass, Slice
 from tests.contract.random_world import Raw, World
-from tests.contract.store_world import open_sqlite
+from tests.contract.store_world import drop_store, open_store
 
 RULES = tuple(f"rule {number}".encode() for number in range(6))
 INSTANTS = range(-1, 12)
@@ -35,18 +35,15 @@ class House:
 
 
 @contextmanager
-def opened(folder: Path) -> Iterator[House]:
+def opened(engine: str, folder: Path) -> Iterator[House]:
     """Open a store whose clock stands still until a test moves it; it must be sound when it is closed."""
     with asyncio.Runner() as runner:
         made = House(runner, None)
-
-        async def make() -> Any:
-            return open_sqlite(folder, clock=made.clock)
-
-        made.store = runner.run(make())
+        made.store = runner.run(open_store(engine, folder, clock=made.clock))
         yield made
         assert runner.run(made.store.check()) == []
         runner.run(made.store.close())
+    drop_store(engine, folder, large=True)
 
 
 class Classed(World):

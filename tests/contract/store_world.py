@@ -31,6 +31,9 @@ STORES = ("sqlite-standard", "sqlite-guomi", "mongodb-standard")
 """Engines with cipher suites: what :func:`open_store` takes."""
 
 ENGINES = ("sqlite-standard", "mongodb-standard")
+"""Each engine once."""
+
+ENGINES = ("sqlite-standard", "mongodb-standard")
 """The same with the suite that does not matter."""
 
 
@@ -135,10 +138,18 @@ async def a_store(kind: str, folder: Path, **options: Any) -> AsyncIterator[Any]
         drop_store(kind, folder)
 
 
-def drop_store(kind: str, folder: Path) -> None:
-    """Remove what lies elsewhere than in the folder of a store."""
-    if kind.startswith("mongodb"):
+def drop_store(kind: str, folder: Path, *, large: bool = False) -> None:
+    """Remove what lies elsewhere than in the folder of a store.
+
+    ``large``: it takes the stand-in long, whose own folder goes in any case when the tests end.
+    """
+    if kind.startswith("mongodb") and not (large and engine.is_stand_in()):
         engine.drop(database_of(folder))
+
+
+def is_asked(store: Any, seed: int, one_of: int = 6) -> bool:
+    """Tell whether a store is asked about a random world: MongoDB about one of six, which takes as long."""
+    return isinstance(store, SqliteStore) or seed % one_of == 0
 
 
 def database_of(folder: Path) -> str:

@@ -24,12 +24,12 @@ from fhir_server.search.query import Query
 from fhir_server.search.visibility import Visibility
 from fhir_server.store.api import Reclass, Slice
 from tests.contract.about_world import House, consents, ids, opened
-from tests.contract.store_world import change, put
+from tests.contract.store_world import ENGINES, change, put
 
 
-@pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    with opened(tmp_path_factory.mktemp("about")) as made:
+@pytest.fixture(scope="module", params=ENGINES)
+def house(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    with opened(request.param, tmp_path_factory.mktemp("about")) as made:
         yield made
 
 

@@ -9,21 +9,18 @@ from typing import Any
 import pytest
 
 from fhir_server.search.query import Query
-from tests.contract.store_world import ALL, KINDS, change, open_sqlite, put
+from tests.contract.store_world import ALL, ENGINES, KINDS, change, drop_store, open_store, put
 from tests.unit.search.records import ASKED, RECORDS, meant
 
 Store = tuple[asyncio.Runner, Any]
 
 
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+@pytest.fixture(scope="module", params=ENGINES)
+def store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     """Keep the records in a store, each by the values that were extracted from it."""
+    folder = tmp_path_factory.mktemp("language")
     with asyncio.Runner() as runner:
-
-        async def make() -> Any:
-            return open_sqlite(tmp_path_factory.mktemp("language"))
-
-        opened = runner.run(make())
+        opened = runner.run(open_store(request.param, folder))
         kinds = (*KINDS, "composites")
         written = [
             change(type_, id_, **{kind: getattr(values, kind) for kind in kinds})
@@ -33,6 +30,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
         yield runner, opened
         assert runner.run(opened.check()) == []
         runner.run(opened.close())
+    drop_store(request.param, folder, large=True)
 
 
 @pytest.mark.parametrize(("type_", "name", "value", "ids"), ASKED)
