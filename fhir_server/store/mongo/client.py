@@ -16,8 +16,10 @@ from pymongo import AsyncMongoClient, ReadPreference
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import (
+    BulkWriteError,
     ConnectionFailure,
     DocumentTooLarge,
+    DuplicateKeyError,
     OperationFailure,
     PyMongoError,
     WTimeoutError,
@@ -43,6 +45,7 @@ _TRANSIENT: Final = "TransientTransactionError"
 _UNKNOWN: Final = "UnknownTransactionCommitResult"
 
 # https://github.com/mongodb/mongo/blob/master/src/mongo/base/error_codes.yml
+DUPLICATE: Final = 11000
 _TOO_LONG: Final = frozenset({50, 262})  # MaxTimeMSExpired, ExceededTimeLimit
 _TOO_BIG: Final = frozenset({10334, 17280, 17419, 17420})  # BSONObjectTooLarge and its elder kin
 _NOT_ALLOWED: Final = frozenset({13, 18, 8000})  # Unauthorized, AuthenticationFailed
@@ -121,7 +124,7 @@ class Engine:
                 except PyMongoError as error:
                     await _abort(session)
                     if not error.has_error_label(_TRANSIENT) or not await pauses.again():
-                        raise
+                        raise _without_documents(error) from None
                 except BaseException:
                     await _abort(session)
                     raise
@@ -192,7 +195,20 @@ def refuse_unfit(hello: Document) -> None:
         raise Fault(Kind.UNAVAILABLE, "The MongoDB server is older than 7.0; use 7.0 or newer.")
 
 
+def _without_documents(error: PyMongoError) -> PyMongoError:
+    """Return an error as it is, but for that of a bulk write, which names all that it was to write."""
+    if not isinstance(error, BulkWriteError):
+        return error
+    labels = {"errorLabels": list(error.details.get("errorLabels", ()))}
+    code = _code(error)
+    kind = DuplicateKeyError if code == DUPLICATE else OperationFailure
+    return kind("a bulk write failed", code, labels)
+
+
 def _code(error: PyMongoError) -> int:
+    if isinstance(error, BulkWriteError):
+        codes = [each["code"] for each in error.details.get("writeErrors", ())]
+        return codes[0] if codes else 0
     code = error.code if isinstance(error, OperationFailure) else None
     return code or 0
 

@@ -1,0 +1,143 @@
+"""Large resources: payloads beyond a document lie in files; what cannot be kept at all is refused clearly."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fhir_server.faults import Fault, Kind
+from fhir_server.search.predicate import EVERYTHING, StringContains, TokenIs, Where
+from fhir_server.search.query import Query
+from fhir_server.store.api import Change, Expectation, HistoryQuery, Stale
+from fhir_server.store.mongo import prepared
+from fhir_server.store.mongo.groups import AT_ONCE
+from tests.contract.store_world import ALL, a_store, change, put
+
+LARGE = 1500
+"""Characters that are more than a document takes in these tests."""
+
+
+@pytest.fixture
+async def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Any]:
+    monkeypatch.setattr(prepared, "MOST_INLINE", 1000)
+    async with a_store("mongodb-standard", tmp_path) as opened:
+        yield opened
+
+
+def noise(characters: int, seed: int = 1) -> str:
+    """Return text that does not get smaller by compression, but for what hexadecimal digits save."""
+    return random.Random(seed).randbytes(characters).hex()
+
+
+async def files(store: Any) -> int:
+    return int(await store._tools.engine.db["payload.files"].count_documents({}))
+
+
+async def document(store: Any, type_: str, id_: str) -> Any:
+    digest = store._tools.blind.target(f"{type_}/{id_}")
+    return await store._tools.engine.db.resource.find_one({"_id": digest})
+
+
+async def test_a_large_payload_lies_in_a_file_and_a_small_one_in_its_document(store: Any) -> None:
+    await put(store, change("Patient", "small"), change("Patient", "large", text=noise(LARGE)))
+
+    assert {"b", "g"} & (await document(store, "Patient", "small")).keys() == {"b"}
+    assert {"b", "g"} & (await document(store, "Patient", "large")).keys() == {"g"}
+    assert await files(store) == 1
+
+
+async def test_is_read_searched_and_told_in_history_like_any_other(store: Any) -> None:
+    texts = [noise(LARGE, seed) for seed in range(3)]
+    for version, text in enumerate(texts, 1):
+        strings = [["name", text[:20]]]
+        tokens = [["code", "s", "a"]]
+        await put(store, change("Patient", "p", version, text=text, strings=strings, tokens=tokens))
+
+    current = await store.read(ALL, "Patient", "p")
+    assert texts[2].encode() in current.body
+    for version, text in enumerate(texts, 1):
+        assert text.encode() in (await store.read_version(ALL, "Patient", "p", version)).body
+    for where in (EVERYTHING, Where("code", TokenIs("s", "a")), Where("name", StringContains(texts[2][5:9]))):
+        assert (await store.search(ALL, Query("Patient", where))).matches == [current]
+    history = await store.history(ALL, HistoryQuery("Patient", "p"))
+    assert [each.version for each in history.versions] == [3, 2, 1]
+    assert await store.read_many(ALL, [("Patient", "p")]) == [current]
+    assert [each async for each in store.scan(ALL)] == [current]
+
+
+async def test_a_large_version_is_followed_by_a_small_one_and_by_a_deletion(store: Any) -> None:
+    large = change("Patient", "p", text=noise(LARGE))
+    await put(store, large)
+    await put(store, change("Patient", "p", 2, text="small"))
+    await put(store, change("Patient", "p", 3, "DELETE"))
+
+    assert (await store.read(ALL, "Patient", "p")).deleted
+    assert (await store.read_version(ALL, "Patient", "p", 1)).body == large.body
+
+
+async def test_what_is_refused_leaves_no_file(store: Any) -> None:
+    await put(store, change("Patient", "p"))
+    large = change("Patient", "p", text=noise(LARGE))
+    somebody = Expectation("Patient", EVERYTHING, ALL, ())
+
+    for conditions in ((), (somebody,)):
+        with pytest.raises(Stale):
+            await store.commit([store.prepare(large)], conditions)
+
+    assert await files(store) == 0
+
+
+async def test_a_file_that_is_gone_is_damage_that_check_finds(store: Any) -> None:
+    await put(store, change("Patient", "p", text=noise(LARGE)))
+    collection = store._tools.engine.db["payload.files"]
+    file = await collection.find_one_and_delete({})
+
+    with pytest.raises(Fault, match="must run check") as fault:
+        await store.read(ALL, "Patient", "p")
+    assert fault.value.kind is Kind.EXCEPTION
+    assert await store.check() == ["1 versions cannot be opened."]
+
+    await collection.insert_one(file)
+
+
+async def test_thirteen_megabytes_are_kept_as_they_are(tmp_path: Path) -> None:
+    """With the limit as it is: nothing of this is made smaller by compression."""
+    made = change("Binary", "scan", text=noise(14_000_000))
+    async with a_store("mongodb-standard", tmp_path) as store:
+        await put(store, made)
+
+        assert "g" in await document(store, "Binary", "scan")
+        assert (await store.read(ALL, "Binary", "scan")).body == made.body
+
+
+def overfull(body: bytes = b"") -> Change:
+    """Return a change whose values fill more than a document."""
+    made = change("Patient", "full")
+    assert made.values is not None
+    made.values.dates = [("date", moment, moment) for moment in range(10**12, 10**12 + 420_000)]
+    return replace(made, body=made.body + body)
+
+
+async def test_more_values_than_a_document_holds_are_refused_before_anything_is_sent(store: Any) -> None:
+    with pytest.raises(Fault, match="more searchable values") as fault:
+        store.prepare(overfull(b" " * 1_100_000))
+
+    assert fault.value.kind is Kind.TOO_LARGE
+
+
+async def test_what_turns_out_to_be_too_large_spoils_none_of_its_neighbours(store: Any) -> None:
+    full = store.prepare(overfull())
+    tries = [put(store, change("Patient", f"p{n}")) for n in range(AT_ONCE + 3)]
+
+    *good, bad = await asyncio.gather(*tries, store.commit([full]), return_exceptions=True)
+
+    assert good == [None] * (AT_ONCE + 3)
+    assert isinstance(bad, Fault)
+    assert bad.kind is Kind.TOO_LARGE
+    assert await store.read(ALL, "Patient", "full") is None
