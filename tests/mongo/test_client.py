@@ -177,6 +177,7 @@ async def test_where_nobody_listens_is_told_without_the_address(monkeypatch: pyt
         warnings.simplefilter("ignore", ResourceWarning)
         with pytest.raises(Fault) as fault:
             await Engine.open(f"mongodb://user:secret@127.0.0.1:{port}/fhir")
+        await asyncio.sleep(0.1)
         gc.collect()
 
     assert fault.value.kind is Kind.UNAVAILABLE
