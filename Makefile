@@ -39,6 +39,7 @@ format: $(VENV)/.dev ## Rewrite the code in the house's format
 docs: $(VENV)/.dev ## Make the tables in docs/ anew
 	@$(BIN)/python -m tests.architecture.settings_table
 	@$(BIN)/python -m tests.architecture.search_table
+	@$(BIN)/python -m tests.bench.scaling_page
 
 bench: $(VENV)/.dev ## Measure speed against a peer; writes bench-results.json
 	@$(BIN)/python -m tests.bench.run
