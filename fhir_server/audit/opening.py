@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,7 @@ from fhir_server.audit.shelf import Shelf
 from fhir_server.audit.store import WithAudit
 from fhir_server.audit.trail import Noted
 from fhir_server.audit.verify import Report, verify
+from fhir_server.audit.witness import heard
 from fhir_server.config import Settings
 from fhir_server.crypto.keys import KeyFault, KeyRing
 from fhir_server.search.values import Values
@@ -118,10 +119,10 @@ def open_keys(settings: Settings, shelf: Shelf, suite: str = "standard") -> Audi
     return AuditKeys.open(settings.key_folder, suite, may_create=not shelf.chains())
 
 
-def verified(settings: Settings) -> Report:
-    """Verify the log that ``settings`` name, while a server runs or not."""
+def verified(settings: Settings, lines: Iterable[bytes] = ()) -> Report:
+    """Verify the log that ``settings`` name, while a server runs or not, and against log lines of servers."""
     with opened_shelf(settings) as shelf:
-        return verify(shelf, open_keys(settings, shelf))
+        return verify(shelf, open_keys(settings, shelf), heard(lines))
 
 
 def log_folder(data: Path) -> Path:

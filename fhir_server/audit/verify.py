@@ -2,13 +2,14 @@
 
 Three witnesses are heard: the chain itself, the signed statements of closed segments, and what is remembered
 of it: by the index, and of the newest segments by the key folder (in a database, by a collection beside the
-log). What none of them can tell is said in ``docs/audit.md``.
+log). A fourth one, the server's log lines as somebody else keeps them, is heard when it is named. What none
+of them can tell is said in ``docs/audit.md``.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Final
@@ -55,17 +56,23 @@ class _Followed:
     findings: list[Finding] = field(default_factory=list)
 
 
-def verify(shelf: Shelf, keys: AuditKeys) -> Report:
-    """Verify every chain on a shelf, while processes write to it or not."""
+def verify(shelf: Shelf, keys: AuditKeys, heard: Mapping[Segment, set[str]] | None = None) -> Report:
+    """Verify every chain on a shelf, while processes write to it or not.
+
+    ``heard``: final hashes of closed segments that were heard elsewhere (:mod:`witness`).
+    """
     findings: list[Finding] = []
     counted = entries = 0
-    heads, positions = shelf.heads(), shelf.positions()
+    finals = {segment: set(hashes) for segment, hashes in (heard or {}).items()}
+    for chain, (number, final) in shelf.heads().items():
+        finals.setdefault(Segment(chain, number), set()).add(final)
+    positions = shelf.positions()
     chains = shelf.chains()
-    lost = sorted({*heads, *positions} - set(chains))
+    lost = sorted({*(segment.chain for segment in finals), *positions} - set(chains))
     findings += [Finding(name, None, "the whole chain is missing, but it is remembered.") for name in lost]
     for name in chains:
         checker = _Checker(shelf, name, keys, positions.get(name))
-        findings += checker.check(heads.get(name))
+        findings += checker.check(finals)
         counted += checker.segments
         entries += checker.entries
     return Report(tuple(findings), counted, entries)
@@ -82,11 +89,13 @@ class _Checker:
         self.segments = 0
         self.entries = 0
 
-    def check(self, head: tuple[int, str] | None) -> Iterator[Finding]:
+    def check(self, finals: Mapping[Segment, set[str]]) -> Iterator[Finding]:
+        """Yield what is wrong; ``finals``: the final hashes that are remembered of any segments."""
         known = self._shelf.segments(self._chain)
         numbers = [segment.number for segment in known]
         newest = max(numbers, default=0)
-        remembered = max(head[0] if head else 0, self._position.segment if self._position else 0)
+        told = [segment.number for segment in finals if segment.chain == self._chain]
+        remembered = max(*told, self._position.segment if self._position else 0, 0)
         for before, after in pairwise((0, *numbers)):
             for number in range(before + 1, after):
                 yield self._missing(number)
@@ -97,7 +106,7 @@ class _Checker:
         for segment in known:
             findings, previous = self._segment(segment, previous, newest, gone)
             yield from findings
-            if head is not None and head[0] == segment.number and previous not in (None, head[1]):
+            if previous is not None and finals.get(segment, set()) - {previous}:
                 words = "it is not the segment that was remembered when it was closed."
                 yield Finding(segment.name, None, words)
 

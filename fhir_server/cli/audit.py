@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, BinaryIO
@@ -29,18 +29,24 @@ DaysOption = Annotated[
     int | None,
     typer.Option("--days", min=180, help="Days to keep; else FHIR_AUDIT_RETENTION_DAYS."),
 ]
+WitnessOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--witness", exists=True, dir_okay=False, help="Log lines of the servers, collected elsewhere."
+    ),
+]
 YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 
 
 @audit.command()
-def verify(data: DataOption = None, keys: KeysOption = None) -> None:
+def verify(data: DataOption = None, keys: KeysOption = None, witness: WitnessOption = None) -> None:
     """Look for entries changed, removed, added or reordered; exit code 1 if there are. Changes nothing."""
     from fhir_server.audit.opening import verified  # noqa: PLC0415 - late, as in parts.py
 
     settings = read_settings(data=data, keys=keys)
     parts.key_ring(settings)
-    with err.status("Following the chains"):
-        report = verified(settings)
+    with err.status("Following the chains"), _input(witness) as lines:
+        report = verified(settings, lines)
     for finding in report.findings:
         out.print(f"- {finding}", markup=False, soft_wrap=True)
     counted = f"{report.entries:,} entries in {report.segments:,} segments"
@@ -153,6 +159,15 @@ def _ms(text: str, settings: Settings) -> int:
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=settings.zone)
     return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
+
+
+@contextlib.contextmanager
+def _input(file: Path | None) -> Iterator[Iterable[bytes]]:
+    if file is None:
+        yield ()
+        return
+    with file.open("rb") as opened:
+        yield opened
 
 
 @contextlib.contextmanager

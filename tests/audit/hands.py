@@ -44,6 +44,12 @@ class Hands(Protocol):
     def forget_positions(self) -> None:
         """Have the index not know up to where it goes."""
 
+    def heads(self) -> object:
+        """Return what is remembered of the newest segments."""
+
+    def set_heads(self, heads: Any) -> None:
+        """Have what :meth:`heads` returned be remembered."""
+
 
 class FileHands:
     """Tampers with files."""
@@ -76,6 +82,16 @@ class FileHands:
 
     def forget_positions(self) -> None:
         (self._folder / "index" / "positions.json").unlink()
+
+    def heads(self) -> bytes:
+        return self._heads.read_bytes()
+
+    def set_heads(self, heads: Any) -> None:
+        self._heads.write_bytes(heads)
+
+    @property
+    def _heads(self) -> Path:
+        return self._folder.parent / "keys" / "audit" / "heads.json"
 
 
 class DocumentHands:
@@ -111,6 +127,13 @@ class DocumentHands:
 
     def forget_positions(self) -> None:
         self.place.positions.delete_many({})
+
+    def heads(self) -> list[dict[str, Any]]:
+        return list(self.place.heads.find())
+
+    def set_heads(self, heads: Any) -> None:
+        self.place.heads.delete_many({})
+        self.place.heads.insert_many(heads)
 
     def groups(self, segment: Segment) -> list[dict[str, Any]]:
         """Return the documents of a segment's groups, in order."""

@@ -80,6 +80,18 @@ def test_verify_says_what_is_wrong_and_where(command: Command) -> None:
     assert "p00/00000001, entry 3: it was changed" in answer.out
 
 
+def test_verify_hears_log_lines_that_were_collected_elsewhere(command: Command) -> None:
+    lines = command.folder / "collected.log"
+    lines.write_text('{"logger": "fhir_server.audit", "segment": "p00/00000002", "hash": "00"}\n')
+    answer = command("verify", "--witness", str(lines))
+
+    assert answer.code == 1
+    assert "p00/00000002: the segment is missing" in answer.out
+    lines.write_text("other lines\n")
+    assert command("verify", "--witness", str(lines)).code == 0
+    assert command("verify", "--witness", str(lines) + "x").code == 2
+
+
 def test_verify_without_keys_is_one_sentence(command: Command) -> None:
     (command.folder / "keys/ring.json").unlink()
 
