@@ -100,7 +100,7 @@ class JobRunner:
             with contextlib.suppress(Fault):
                 found = await self.run_next()
             if not found:
-                await asyncio.sleep(POLL_SECONDS)
+                await self._jobs.added(POLL_SECONDS)
 
     async def _carry_out(self, job: Job) -> None:
         state: JobState = "failed"

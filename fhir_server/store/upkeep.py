@@ -68,6 +68,9 @@ class Jobs(Protocol):
     async def cancel(self, id_: str, now: int) -> Job | None:
         """Ask for a job to stop; a queued one is cancelled at once. None when unknown."""
 
+    async def added(self, seconds: float) -> None:
+        """Return when a job may have been added, after ``seconds`` at the latest."""
+
 
 @dataclass(frozen=True, slots=True)
 class Rebuilt:

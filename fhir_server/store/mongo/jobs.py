@@ -18,6 +18,7 @@ from pymongo.errors import DuplicateKeyError, PyMongoError
 from fhir_server.store.mongo.client import Document, unavailable
 from fhir_server.store.mongo.schema import JOB
 from fhir_server.store.mongo.tools import Tools
+from fhir_server.store.mongo.watching import Watcher
 from fhir_server.store.upkeep import FINISHED, Job, JobState, JobUnderWay
 
 KEPT: Final = 100
@@ -31,8 +32,9 @@ T = TypeVar("T")
 class MongoJobs:
     """Implements :class:`fhir_server.store.upkeep.Jobs`."""
 
-    def __init__(self, tools: Tools) -> None:
+    def __init__(self, tools: Tools, watcher: Watcher) -> None:
         self._jobs = tools.engine.db.get_collection(JOB)
+        self._watcher = watcher
 
     async def add(self, kind: str, parameters: Mapping[str, Any], now: int) -> Job:
         """Queue a job; raises JobUnderWay while another of its kind is unfinished."""
@@ -48,6 +50,7 @@ class MongoJobs:
                 # It has just ended.
             except PyMongoError as error:
                 raise unavailable(error) from error
+        self._watcher.rung()
         await self._forget_old()
         return job
 
@@ -85,6 +88,10 @@ class MongoJobs:
         if found is None:
             found = await self._change({"_id": id_, "state": "running"}, {"$set": {"cancelled": True}})
         return found or await self.get(id_)
+
+    async def added(self, seconds: float) -> None:
+        """Return when any process has added a job, after ``seconds`` at the latest."""
+        await self._watcher.job(seconds)
 
     async def _change(self, where: Document, change: Document, sort: Any = None) -> Job | None:
         changing = self._jobs.find_one_and_update(

@@ -53,6 +53,7 @@ from fhir_server.store.mongo.soundness import Inspection
 from fhir_server.store.mongo.state import MongoState
 from fhir_server.store.mongo.tools import Extractor, Tools
 from fhir_server.store.mongo.transfer import MongoDestination
+from fhir_server.store.mongo.watching import Watcher
 from fhir_server.store.whole import Progress
 
 _SCAN_CHUNK: Final = 200
@@ -87,7 +88,8 @@ class MongoStore:
         self._past = Past(tools, matcher)
         self._writer = Groups(tools, self._searcher.first)
         self.state = MongoState(tools)
-        self.jobs = MongoJobs(tools)
+        self._watcher = Watcher(tools)
+        self.jobs = MongoJobs(tools, self._watcher)
         self.policies = MongoPolicies(tools)
         self.parameters = MongoParameters(tools)
         self.destination = MongoDestination(tools, self.policies, self.state, self.parameters)
@@ -260,6 +262,7 @@ class MongoStore:
         if self._closed:
             return
         self._closed = True
+        await self._watcher.close()
         await self._learner.close()
         await self._writer.close()
         await self._tools.engine.close()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import sqlite3
 from collections.abc import Mapping
 from typing import Any, Final
@@ -32,6 +34,7 @@ class SqliteJobs:
     def __init__(self, readers: Readers, writer: Writer) -> None:
         self._readers = readers
         self._writer = writer
+        self._added = asyncio.Event()
 
     async def add(self, kind: str, parameters: Mapping[str, Any], now: int) -> Job:
         """Queue a job; raises JobUnderWay while another of its kind is unfinished."""
@@ -54,6 +57,7 @@ class SqliteJobs:
             )
 
         await self._writer.run(work)
+        self._added.set()
         return job
 
     async def get(self, id_: str) -> Job | None:
@@ -115,6 +119,13 @@ class SqliteJobs:
             return _get(connection, id_)
 
         return await self._writer.run(work)
+
+    async def added(self, seconds: float) -> None:
+        """Return when this process has added a job, after ``seconds`` at the latest."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._added.wait()
+        self._added.clear()
 
 
 def _get(connection: sqlite3.Connection, id_: str) -> Job | None:
