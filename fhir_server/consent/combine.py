@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from msgspec.structs import astuple
 
@@ -49,6 +49,27 @@ def _age(directive: Directive) -> tuple[int, int, str]:
     return directive.made, directive.stored, directive.id
 
 
+class Extent(NamedTuple):
+    """How much one patient's Consents say: slices of time, provisions and values that hold at one time."""
+
+    slices: int
+    clauses: int
+    values: int
+
+    def most(self, other: Extent) -> Extent:
+        """Return what neither goes beyond."""
+        return Extent(*map(max, self, other))
+
+    def times(self, factor: int) -> Extent:
+        """Return so many times as much of each."""
+        return Extent(*(each * factor for each in self))
+
+
+def limits() -> Extent:
+    """Return how much one patient may put into everybody's searches."""
+    return Extent(MOST_SLICES, MOST_CLAUSES, MOST_VALUES)
+
+
 @dataclass(frozen=True, slots=True)
 class Grant:
     """A broken glass: ``breaker`` sees what policy lets be lifted, from ``start`` until before ``end`` (ms).
@@ -76,18 +97,19 @@ def _clause_at(provision: Provision, instant: int) -> Clause | None:
     return clause(provision.terms, (each for each in exceptions if each is not None), permit=provision.permit)
 
 
-def slices(directives: Iterable[Directive], grants: Sequence[Grant] = ()) -> tuple[Slice, ...]:
+def slices(
+    directives: Iterable[Directive], grants: Sequence[Grant] = (), allowed: Extent | None = None
+) -> tuple[Slice, ...]:
     """Return the Rules of one patient's directives, as bytes, over all of time: in order, without gaps.
 
     No two neighbours have the same Rule; a patient who says nothing has one slice of :data:`rule.SILENCE`.
-    Faults: UNPROCESSABLE for more than :data:`MOST_SLICES`, or for more that holds at one time than one
-    patient may put into everybody's searches.
+    ``allowed``: how much they may say, by default :func:`limits`.
+    Faults: UNPROCESSABLE for more.
     """
     current = standing(directives)
-    granted = (instant for each in grants for instant in (each.start, each.end))
-    spoken_of = _boundaries([each for one in current for each in one.provisions])
-    starts = sorted({OPEN_START, *spoken_of, *granted})
-    if len(starts) > MOST_SLICES:
+    allowed = allowed or limits()
+    starts = _starts(current, grants)
+    if len(starts) > allowed.slices:
         raise Fault(
             Kind.UNPROCESSABLE,
             f"The patient's Consents begin and end at more than {MOST_SLICES} instants; join their periods.",
@@ -96,7 +118,14 @@ def slices(directives: Iterable[Directive], grants: Sequence[Grant] = ()) -> tup
     found: list[Slice] = []
     for start, end in zip(starts, [*starts[1:], OPEN_END], strict=True):
         holding = rule_at(current, start, grants)
-        _bounded(holding)
+        clauses, values = _said(holding)
+        if clauses > allowed.clauses or values > allowed.values:
+            raise Fault(
+                Kind.UNPROCESSABLE,
+                f"All Consents of a patient that hold at one time have at most {MOST_CLAUSES} provisions and"
+                f" {MOST_VALUES} codes; change one of them instead of filing another.",
+                "Consent.provision",
+            )
         body = to_bytes(holding)
         if found and found[-1].rule == body:
             found[-1] = Slice(found[-1].start, end, body)
@@ -105,21 +134,30 @@ def slices(directives: Iterable[Directive], grants: Sequence[Grant] = ()) -> tup
     return tuple(found)
 
 
-def _bounded(holding: Rule) -> None:
-    """Pass when a search can hold a Rule beside those of others; else Fault UNPROCESSABLE."""
+def extent(directives: Iterable[Directive], grants: Sequence[Grant] = ()) -> Extent:
+    """Return how much one patient's directives say."""
+    current = standing(directives)
+    starts = _starts(current, grants)
+    said = [_said(rule_at(current, start, grants)) for start in starts]
+    return Extent(len(starts), max(clauses for clauses, _ in said), max(values for _, values in said))
+
+
+def _starts(current: Sequence[Directive], grants: Sequence[Grant]) -> list[int]:
+    """Return the instants at which what holds may change, the beginning of time first."""
+    granted = (instant for each in grants for instant in (each.start, each.end))
+    spoken_of = _boundaries([each for one in current for each in one.provisions])
+    return sorted({OPEN_START, *spoken_of, *granted})
+
+
+def _said(holding: Rule) -> tuple[int, int]:
+    """Return how many clauses, exceptions included, and how many values a Rule has."""
     clauses, values, waiting = 0, 0, list(holding.clauses)
     while waiting:
         each = waiting.pop()
         clauses += 1
         values += sum(len(value) for value in astuple(each.terms) if value is not None)
         waiting += each.exceptions
-    if clauses > MOST_CLAUSES or values > MOST_VALUES:
-        raise Fault(
-            Kind.UNPROCESSABLE,
-            f"All Consents of a patient that hold at one time have at most {MOST_CLAUSES} provisions and"
-            f" {MOST_VALUES} codes; change one of them instead of filing another.",
-            "Consent.provision",
-        )
+    return clauses, values
 
 
 def spoken(slices: Sequence[Slice]) -> tuple[Slice, ...]:

@@ -14,7 +14,8 @@ import msgspec
 
 from fhir_server.access.decide import Decision
 from fhir_server.config import Settings
-from fhir_server.consent.combine import Grant, slices, spoken
+from fhir_server.consent.combine import Grant, extent, limits, slices, spoken
+from fhir_server.consent.narrowing import narrows
 from fhir_server.consent.provisions import OWN, Provision
 from fhir_server.consent.rule import REFUSAL, to_bytes
 from fhir_server.consent.source import Directive, directive, refusals, stored_directive
@@ -41,6 +42,8 @@ GLASS: Final = "glass"
 MOST: Final = 1000
 """Consents of one patient, withdrawn ones included, that are combined."""
 
+_NARROWING: Final = 10
+"""How many times as much as they may say Consents may come to by changes that only take away."""
 _LOOK: Final = Visibility.everything("consent: a patient's Consents")
 _ATTEMPTS: Final = 8
 _CLASSED: Final = "consents-classed"
@@ -174,8 +177,18 @@ async def _reclass(
     """Combine a patient's Consents as the commit leaves them. Stale tells if they change meanwhile."""
     (known,) = await store.policies.standing([patient])
     found = await filed(store, state, settings, patient, written)
-    kept = spoken(slices(found.directives, found.grants))
-    return Reclass(patient, known.version, kept, note(found.directives))
+    try:
+        kept = slices(found.directives, found.grants)
+    except Fault as fault:
+        if fault.kind is not Kind.UNPROCESSABLE or not known.version:
+            raise
+        # Who says less than before, or takes away, is let do so, however much is left.
+        before = await filed(store, state, settings, patient)
+        allowed = limits().most(extent(before.directives, before.grants))
+        if narrows(before.directives, found.directives):
+            allowed = allowed.most(limits().times(_NARROWING))
+        kept = slices(found.directives, found.grants, allowed)
+    return Reclass(patient, known.version, spoken(kept), note(found.directives))
 
 
 class Filed(NamedTuple):

@@ -33,7 +33,9 @@ class Relabel:
     """The work of the jobs of kind ``relabel``. Parameters: ``types``, [] for all.
 
     Progress: ``types`` left to go through, ``after`` where the first of them is, ``looked`` and ``total``
-    resources, ``changed`` and ``refused`` ones. Contents come before what may contain them.
+    resources, ``changed`` and ``refused`` ones. Contents come before what may contain them. A container may
+    be contained too, to any depth: ``containers`` are gone through again for as long as one was changed that
+    others may contain (``again``).
     """
 
     def __init__(self, store: Store, labelling: Labelling, extractor: Extractor, run: Run) -> None:
@@ -49,14 +51,19 @@ class Relabel:
             counts = (await self._store.facts()).resources
             types = sorted(set(task.parameters.get("types", ())) & counts.keys() or counts)
             types.sort(key=lambda name: name in self._labelling.rules.containers)
-            total = sum(counts[name] for name in types)
-            progress.update(types=types, after=None, looked=0, total=total, changed=0, refused=0)
+            containers = [name for name in types if name in self._labelling.rules.containers]
+            progress.update(types=types, containers=containers, again=False, after=None)
+            progress.update(looked=0, total=sum(counts[name] for name in types), changed=0, refused=0)
             await task.save(at_once=True)
         while progress["types"]:
             while await self._step(progress):
                 await task.save()
             del progress["types"][0]
             progress["after"] = None
+            if not progress["types"] and progress["again"]:
+                counts = (await self._store.facts()).resources
+                progress.update(types=list(progress["containers"]), again=False)
+                progress["total"] += sum(counts.get(name, 0) for name in progress["types"])
             await task.save(at_once=True)
         done = f"{progress['looked']} resources were looked at, {progress['changed']} labelled anew."
         left = f" {progress['refused']} could not be: $validate says what breaks the rules of R4 in them."
@@ -72,6 +79,9 @@ class Relabel:
             outcome = await self._relabelled(stored)
             if outcome is not None:
                 progress[outcome] += 1
+            rules = self._labelling.rules
+            if outcome == "changed" and stored.type in rules.containers and stored.type in rules.contents:
+                progress["again"] = True
         if page.next is not None:
             progress["after"] = page.next.tie
         return page.next is not None

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from html import escape, unescape
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from fhir_server.resources.types import PRIMITIVES, RESOURCE_TYPES, definitions
 
@@ -72,21 +72,6 @@ def _absolute(text: str) -> Reference:
     if tail is None or tail[2] not in RESOURCE_TYPES:
         return Reference(text, "absolute")
     return Reference(text, "absolute", tail[2], tail[3], tail[4])
-
-
-class Canonical(NamedTuple):
-    """A canonical URL taken apart: ``url|version#fragment``."""
-
-    url: str
-    version: str | None
-    fragment: str | None
-
-
-def split_canonical(text: str) -> Canonical:
-    """Take a canonical apart. https://hl7.org/fhir/R4/references.html#canonical"""
-    rest, _, fragment = text.partition("#")
-    url, _, version = rest.partition("|")
-    return Canonical(url, version or None, fragment or None)
 
 
 Place = tuple[dict[str, Any] | list[Any], str | int]

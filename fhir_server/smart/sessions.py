@@ -62,11 +62,6 @@ class Sessions:
         """End the session of a cookie."""
         await self._shelves.apply(self._shelves.sessions.to_clear(digest(cookie)))
 
-    async def end_all(self, user: str) -> None:
-        """End every session of an account."""
-        held = await self._shelves.sessions.find(f"user {user}")
-        await self._shelves.apply(*(self._shelves.sessions.to_clear(each.key) for each in held))
-
     async def _seen(self, held: Held[Session]) -> Held[Session]:
         now = self._clock()
         if now - held.value.seen < _SEEN_EVERY_MS:

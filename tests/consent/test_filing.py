@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from fhir_server.consent import combine
+from fhir_server.consent.policy import CONFIDENTIALITY
 from fhir_server.interactions import consents
 from fhir_server.store.api import Reclass
 from tests.consent.filed import HERE, HOSPITAL, MINE, PSY, consent, sad
@@ -204,6 +206,49 @@ def test_old_consents_that_cannot_be_combined_refuse_everything(
     with fresh.as_(token("system/*.rs", client_id="portal", purposes=["TREAT"])):
         assert fresh.get("Patient/mine").status_code == 404
         assert fresh.get("Patient/hidden").status_code == 200
+
+
+def test_who_said_more_than_is_taken_now_takes_away_and_adds_nothing(
+    fresh: Guarded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two Consents of two provisions each, where three provisions hold at most, as after an upgrade."""
+    permit, denial = {"type": "permit"}, {**PSY, "type": "deny"}
+    restricted = {"type": "deny", "securityLabel": [{"system": CONFIDENTIALITY, "code": "R"}]}
+    with fresh.as_(MINE):
+        one, other = (
+            fresh.create(consent({**permit, "provision": [denial]}, purpose=[each], uri=f"urn:policy:{each}"))
+            for each in ("TREAT", "HPAYMT")
+        )
+    monkeypatch.setattr(combine, "MOST_CLAUSES", 3)
+
+    with fresh.as_(MINE):
+        third = consent(purpose=["HRESCH"], uri="urn:policy:third")
+        refused(fresh.post("Consent", third), 422, "processing", "Consent.provision")
+        wider = {**one, "provision": {**one["provision"], "provision": [denial, {**denial, **HERE}]}}
+        del wider["provision"]["purpose"]
+        refused(fresh.put(f"Consent/{one['id']}", wider), 422, "processing", "Consent.provision")
+        narrower = {**one, "provision": {**one["provision"], "provision": [denial, restricted]}}
+        assert fresh.put(f"Consent/{one['id']}", narrower).status_code == 200
+        back = fresh.put(f"Consent/{one['id']}", one)
+        assert back.status_code == 200  # says less than before, though more than is taken
+        ended = {**one, "provision": {**one["provision"], "period": {"end": "2020-01-01"}}}
+        assert fresh.put(f"Consent/{one['id']}", ended).status_code == 200
+        assert fresh.put(f"Consent/{one['id']}", {**one, "status": "inactive"}).status_code == 200
+        assert fresh.put(f"Consent/{other['id']}", {**other, "status": "inactive"}).status_code == 200
+        assert fresh.post("Consent", third).status_code == 201
+
+
+def test_changes_that_only_take_away_have_an_end_too(fresh: Guarded, monkeypatch: pytest.MonkeyPatch) -> None:
+    with fresh.as_(MINE):
+        filed = fresh.create(consent(purpose=["TREAT"]))
+        monkeypatch.setattr(combine, "MOST_CLAUSES", 1)
+        codes = [{"coding": [{"system": "urn:x", "code": str(n)}]} for n in range(10)]
+        denials = [{"type": "deny", "code": [each]} for each in codes]
+        nine = {**filed, "provision": {**filed["provision"], "provision": denials[:9]}}
+        ten = {**filed, "provision": {**filed["provision"], "provision": denials}}
+
+        refused(fresh.put(f"Consent/{filed['id']}", ten), 422, "processing", "Consent.provision")
+        assert fresh.put(f"Consent/{filed['id']}", nine).status_code == 200
 
 
 def test_the_audit_stays_open_to_its_administrator_whatever_patients_deny(house: Guarded) -> None:

@@ -185,6 +185,54 @@ def test_relabel_brings_the_store_after_changed_rules(serve: Callable[..., Serve
     assert (counted["resources"]["valueInteger"], counted["relabelled"]["valueInteger"]) == (2, 0)
 
 
+def chained(subject: str, content: str) -> list[Tree]:
+    """Return containers, each of which holds the next; by type and by id the outer ones come first."""
+    about = {"subject": {"reference": subject}}
+    plan = {"resourceType": "CarePlan", "id": "a", "status": "active", "intent": "plan", **about}
+    report = {
+        "resourceType": "DiagnosticReport",
+        "id": "c",
+        "status": "final",
+        "code": {"text": "x"},
+        **about,
+    }
+    history = {"resourceType": "ClinicalImpression", "status": "completed", **about}
+    done = {"resourceType": "Procedure", "id": "d", "status": "completed", **about}
+    return [
+        {**plan, "supportingInfo": [{"reference": "ClinicalImpression/b1"}]},
+        {**history, "id": "b1", "previous": {"reference": "ClinicalImpression/b2"}},
+        {**history, "id": "b2", "supportingInfo": [{"reference": "DiagnosticReport/c"}]},
+        {**report, "basedOn": [{"reference": "CarePlan/z"}]},
+        {**plan, "id": "z", "activity": [{"outcomeReference": [{"reference": "Procedure/d"}]}]},
+        {**done, "reasonReference": [{"reference": content}]},
+    ]
+
+
+def test_relabel_reaches_containers_of_containers_to_any_depth_and_takes_off_again(
+    serve: Callable[..., Server], tmp_path: Path
+) -> None:
+    server = serve(label_rules=lenient(tmp_path))
+    subject = f"Patient/{server.create(patient())['id']}"
+    sad = f"Condition/{server.create(condition(subject, DEPRESSION))['id']}"
+    plain = {"resourceType": "ClinicalImpression", "id": "other", "status": "completed"}
+    trees = [*chained(subject, sad), {**plain, "subject": {"reference": subject}}]
+    for tree in trees:
+        assert server.put(f"{tree['resourceType']}/{tree['id']}", tree).status_code == 201
+
+    for rules_, expected in ((None, {"PSY", "R"}), (lenient(tmp_path), set())):
+        server.stop()
+        server._settings = server._settings.model_copy(update={"label_rules": rules_})
+        server.start()
+        told = load(ended(server, server.post("$relabel", None).headers["content-location"]))
+
+        values = {each["name"]: each for each in told["parameter"]}
+        found = [labels(load(server.get(f"{tree['resourceType']}/{tree['id']}"))) for tree in trees]
+        assert found == [*[expected] * 6, set()]
+        assert values["relabelled"]["valueInteger"] == 7
+    again = load(ended(server, server.post("$relabel", None).headers["content-location"]))
+    assert {each["name"]: each for each in again["parameter"]}["resources"]["valueInteger"] == 9
+
+
 def test_relabel_names_its_parameters(server: Server) -> None:
     refused(server.post("$relabel?type=Nothing", None), 400, "value")
     refused(server.get("$relabel-status?job=none"), 404, "not-found")

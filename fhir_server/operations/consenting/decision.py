@@ -6,6 +6,7 @@ Answered by the code that decides on every request; told in Chinese and English.
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import suppress
 from typing import Any, Final
 
 from fhir_server.access.rules import about
@@ -17,16 +18,19 @@ from fhir_server.interactions.context import Context, Operation
 from fhir_server.interactions.request import Reply
 from fhir_server.interactions.times import time_span
 from fhir_server.operations.arguments import simple, single
-from fhir_server.operations.consenting.asker import ARGUMENTS, known, supposed
-from fhir_server.operations.consenting.judged import Judged, judged, judged_types
+from fhir_server.operations.consenting.asker import ARGUMENTS, Asker, known, supposed
+from fhir_server.operations.consenting.judged import Changed, Judged, judged, judged_types
 from fhir_server.operations.consenting.rights import answerable
 from fhir_server.resources.codec import encode
 from fhir_server.resources.reference import parse
 from fhir_server.search.predicate import IdIn, all_of
 from fhir_server.search.query import Query
+from fhir_server.search.visibility import Visibility
+from fhir_server.store.api import Page
 
 Tree = dict[str, Any]
 
+_ATTEMPTS: Final = 3
 MOST: Final = 200
 """Records of a type that are judged one by one; a question about more says that there are more."""
 
@@ -44,13 +48,8 @@ async def consent_decision(context: Context) -> Reply:
     spoken = time_span(given, "when", settings.zone)
     when = spoken[0] if spoken is not None else now_ms()
     type_, id_ = _subject(given, settings.base_url)
-    its = about(context.id, type_)
-    where = its if id_ is None else all_of((its, IdIn((id_,))))
-    page = await store.search(visibility, Query(type_, where, count=MOST))
-    if id_ is not None and not page.matches:
-        raise Fault(Kind.NOT_FOUND, f"{type_}/{id_} is no record of this patient that you may see.")
     who = (await known(store, settings, actor.user, actor.organization)).asker(actor, when)
-    found = await judged(context, who, type_, page.matches, when)
+    page, found = await _judged(context, visibility, who, (type_, id_), when)
     parameters: list[Tree] = [
         {"name": "decision", "valueCode": _joint(found)},
         {"name": "when", "valueInstant": instant(when)},
@@ -62,6 +61,41 @@ async def consent_decision(context: Context) -> Reply:
     if page.next is not None:
         parameters.append({"name": "more", "valueBoolean": True})
     return Reply(200, encode({"resourceType": "Parameters", "parameter": parameters}))
+
+
+async def _judged(
+    context: Context, visibility: Visibility, who: Asker, subject: tuple[str, str | None], when: int
+) -> tuple[Page, list[Judged]]:
+    """Return the records, as they are, and what is decided on each.
+
+    Whatever changed meanwhile is looked for again first: what is not the patient's any more, or not to be
+    seen, is answered as what never was. Fault CONFLICT for what changes again and again, yet stays there.
+    """
+    page = await _asked(context, visibility, subject)
+    for _ in range(_ATTEMPTS):
+        before = page
+        found = None
+        with suppress(Changed):
+            found = await judged(context, who, subject[0], page.matches, when)
+        page = await _asked(context, visibility, subject)
+        if found is not None and _versions(page) == _versions(before):
+            return page, found
+    raise Fault(Kind.CONFLICT, "The record or its Consents were changed just now; ask again.")
+
+
+def _versions(page: Page) -> list[tuple[str, int]]:
+    return [(each.id, each.version) for each in page.matches]
+
+
+async def _asked(context: Context, visibility: Visibility, subject: tuple[str, str | None]) -> Page:
+    """Return the records that are asked about; Fault NOT_FOUND for one that is not there."""
+    type_, id_ = subject
+    its = about(context.id, type_)
+    where = its if id_ is None else all_of((its, IdIn((id_,))))
+    page = await context.services.store.search(visibility, Query(type_, where, count=MOST))
+    if id_ is not None and not page.matches:
+        raise Fault(Kind.NOT_FOUND, f"{type_}/{id_} is no record of this patient that you may see.")
+    return page
 
 
 def _subject(given: dict[str, str], base: str) -> tuple[str, str | None]:

@@ -20,7 +20,6 @@ from fhir_server.consent.masks import masks_for
 from fhir_server.consent.plain import Verdict, decide
 from fhir_server.consent.plain_records import Record
 from fhir_server.consent.provisions import Provision
-from fhir_server.faults import Fault, Kind
 from fhir_server.interactions.consents import Filed, filed
 from fhir_server.interactions.context import Context
 from fhir_server.operations.consenting.asker import Asker
@@ -36,6 +35,10 @@ Outcome = Literal["permit", "deny", "masked"]
 Reach = Literal["own", "agreement", "none"]
 
 _LOOK: Final = Visibility.everything("consent: what is decided, and why")
+
+
+class Changed(Exception):
+    """Records or Consents were changed while they were judged: look again, at whatever is there now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +83,7 @@ async def judged(
     """Judge records of one type by the consents of the patient whom the request names, at ``when`` (ms).
 
     What other patients say of a record that is about them too is not looked at: it is not the caller's to
-    know. Fault CONFLICT when records or Consents change meanwhile.
+    know. Raises :class:`Changed` when records or Consents change meanwhile.
     """
     with unnoted():
         return await _judged(context, asker, type_, stored, when)
@@ -106,7 +109,7 @@ async def _judged(
         record = known.record(type_, each.id)
         verdict = _verdict(context, asker.asking, record, consents, when, own=each.id in own)
         if verdict.permit != (each.id in seen):
-            raise Fault(Kind.CONFLICT, "The record or its Consents were changed just now; ask again.")
+            raise Changed
         outcome: Outcome = "permit" if verdict.permit else "deny"
         if verdict.permit and masks is not None and masks.body(each.body) != each.body:
             outcome = "masked"

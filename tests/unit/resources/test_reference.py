@@ -12,13 +12,11 @@ from hypothesis import strategies as st
 
 from fhir_server.resources.codec import encode
 from fhir_server.resources.reference import (
-    Canonical,
     Links,
     Reference,
     links,
     parse,
     rewrite,
-    split_canonical,
 )
 
 BASE = "https://a.example/fhir"
@@ -63,11 +61,6 @@ def test_local_is_told_for_this_server_alone() -> None:
     assert parse(f"{BASE}/Patient/1/_history/2", BASE).local == "Patient/1"
     assert parse("https://b.example/Patient/1", BASE).local is None
     assert parse(f"{BASE}x/Patient/1", BASE).local is None
-
-
-def test_takes_a_canonical_apart() -> None:
-    assert split_canonical("http://x/vs|1.0#a") == Canonical("http://x/vs", "1.0", "a")
-    assert split_canonical("http://x/vs") == Canonical("http://x/vs", None, None)
 
 
 @given(st.text() | st.text("Patient/?#:|urnid12_history. "))
