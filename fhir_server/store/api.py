@@ -183,7 +183,8 @@ class Stamps:
     """Numbers by which a process sees that what it remembers is out of date, whoever committed the change.
 
     ``generation``: of the set of custom search parameters. ``governing``: changes whenever a commit touches a
-    type that was named to the store as governing others. ``classes``: the highest policy class.
+    type that was named to the store as governing others, or reclasses a patient. ``classes``: the highest
+    policy class.
     """
 
     generation: int
