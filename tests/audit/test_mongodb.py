@@ -56,13 +56,16 @@ def taken_over(shelf: MongoShelf) -> tuple[MongoHold, MongoHold]:
 
 
 class Counting(monitoring.CommandListener):
-    """Notes the names of commands."""
+    """Notes the names of commands, and what they do to which collection."""
 
     def __init__(self) -> None:
         self.names: list[str] = []
+        self.deeds: set[tuple[str, str]] = set()
+        monitoring.register(self)
 
     def started(self, event: monitoring.CommandStartedEvent) -> None:
         self.names.append(event.command_name)
+        self.deeds.add((event.command_name, str(event.command[event.command_name])))
 
     def succeeded(self, event: monitoring.CommandSucceededEvent) -> None:
         """Note nothing."""
@@ -73,7 +76,6 @@ class Counting(monitoring.CommandListener):
 
 async def test_a_group_is_one_insert_that_a_majority_acknowledges(tmp_path: Path, address: str) -> None:
     counting = Counting()
-    monitoring.register(counting)
     with closing(MongoShelf(address)) as shelf:
         log = Log.open(shelf, keys_in(tmp_path))
         await log.append([read(0)])
@@ -86,6 +88,18 @@ async def test_a_group_is_one_insert_that_a_majority_acknowledges(tmp_path: Path
         assert commands == ["insert"] * 5
         assert shelf.place.frames.write_concern.document == {"w": "majority", "j": True}
         assert len(DocumentHands(shelf).groups(FIRST)) == 6
+
+
+def test_serving_needs_no_right_to_change_or_remove_a_group(tmp_path: Path, address: str) -> None:
+    counting, keys = Counting(), keys_in(tmp_path)
+    with closing(MongoShelf(address)) as shelf:
+        write_in(shelf, keys, [[read(number)] for number in range(4)], segment_bytes=600)
+        write_in(shelf, keys, [[read(5)]])
+        assert len(written_in(shelf, keys)) == 5
+
+    done = {deed for deed, collection in counting.deeds if collection == "audit_frames"}
+    assert done <= {"createIndexes", "insert", "find", "getMore"}
+    assert len(done) > 2
 
 
 def test_who_lost_a_chain_can_neither_begin_nor_end_nor_close_there(shelf: MongoShelf) -> None:
