@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from fhir_server.app import create_app
+from fhir_server.jobs.runner import JobRunner
 from fhir_server.resources.codec import decode
 from fhir_server.search import custom
 from fhir_server.search.visibility import Visibility
@@ -45,6 +46,18 @@ def person(code: str, **more: Any) -> Tree:
 def wait(server: Server) -> None:
     """Let the server's own tasks run for a moment."""
     server._runner.run(asyncio.sleep(0.02))
+
+
+@pytest.fixture
+def held(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Keep jobs from being begun for as long as the list is not emptied."""
+    holding, run_next = [True], JobRunner.run_next
+
+    async def run(self: JobRunner) -> bool:
+        return False if holding else await run_next(self)
+
+    monkeypatch.setattr(JobRunner, "run_next", run)
+    return holding
 
 
 def ended(server: Server, address: str) -> httpx.Response:
@@ -209,7 +222,7 @@ def test_one_type_may_be_reindexed_alone(serve: Callable[..., Server]) -> None:
     assert {each["name"]: each for each in told["parameter"]}["resources"]["valueInteger"] == 1
 
 
-def test_a_second_reindex_waits_for_the_first_to_end(serve: Callable[..., Server]) -> None:
+def test_a_second_reindex_waits_for_the_first_to_end(serve: Callable[..., Server], held: list[bool]) -> None:
     server = serve()
     first = server.post("$reindex", None)
 
@@ -217,15 +230,17 @@ def test_a_second_reindex_waits_for_the_first_to_end(serve: Callable[..., Server
 
     refused(second, 409, "conflict")
     assert second.headers["content-location"] == first.headers["content-location"]
+    held.clear()
     assert ended(server, first.headers["content-location"]).status_code == 200
 
 
-def test_a_reindex_can_be_cancelled(serve: Callable[..., Server]) -> None:
+def test_a_reindex_can_be_cancelled(serve: Callable[..., Server], held: list[bool]) -> None:
     server = serve()
     address = server.post("$reindex", None).headers["content-location"]
 
     assert server.delete(address).status_code == 202
 
+    held.clear()
     refused(ended(server, address), 404, "not-found")
     reindexed(server)
 
