@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Final
@@ -22,6 +21,7 @@ import pytest
 
 from tests.architecture.sizes import ROOT
 from tests.docker.files import DOCKER, copied, last_stage
+from tests.mongo.engine import free_port
 
 UID: Final = 10001
 WRITABLE: Final = ("data", "keys", "backup", "run/repeat")
@@ -122,6 +122,10 @@ class Image:
         process = self.start(words, given)
         return process.wait(), process.said()
 
+    def on_port(self) -> Image:
+        """Return the same image with another port: a second server."""
+        return replace(self, port=free_port(), _runs=self._runs + 100)
+
     def files(self) -> set[str]:
         """Return what lies where nothing may be written to."""
         return {
@@ -179,11 +183,8 @@ def image(app: Path) -> Iterator[Image]:
     closed = [root, root / "run", root / "nothing"]
     closed[-1].mkdir()
     _close(closed, account)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     try:
-        yield Image(root, app, account, port)
+        yield Image(root, app, account, free_port())
     finally:
         for path in closed:
             path.chmod(0o755)

@@ -285,6 +285,31 @@ def test_the_backup_script_of_kubernetes_is_that_of_compose() -> None:
     assert script == (DOCKER / "mongo/backup.sh").read_text(encoding="utf-8")
 
 
+def named_on_the_page() -> list[list[str]]:
+    """Return the server's commands in the code of docs/docker.md, as words."""
+    page = (ROOT / "docs/docker.md").read_text(encoding="utf-8")
+    code = "\n".join(re.findall(r"```sh\n(.*?)```", page, re.DOTALL)).replace("\\\n", " ")
+    found = re.findall(
+        r"(?:fhir-server:[\d.]+|exec server\S* fhir-server|^drill) +([a-z][^\n#|&;]*)", code, re.MULTILINE
+    )
+    return [words.split() for words in found]
+
+
+@pytest.mark.parametrize("words", named_on_the_page(), ids=" ".join)
+def test_every_command_of_the_page_exists_with_its_options(words: list[str]) -> None:
+    command: Any = typer.main.get_command(app)
+    rest = list(words)
+    while hasattr(command, "commands"):
+        command = command.commands[rest.pop(0)]
+    known = {option for parameter in command.params for option in parameter.opts}
+
+    assert [word for word in rest if word.startswith("--") and word not in known] == []
+
+
+def test_the_page_has_commands_to_look_at() -> None:
+    assert {"restore", "check", "keys", "user"} <= {words[0] for words in named_on_the_page()}
+
+
 def test_the_page_names_every_variable_that_the_compose_file_asks_for() -> None:
     page = (ROOT / "docs/docker.md").read_text(encoding="utf-8")
     asked = set(re.findall(r"\$\{(\w+)", COMPOSE.read_text(encoding="utf-8")))

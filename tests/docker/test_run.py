@@ -5,7 +5,8 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -13,6 +14,7 @@ import pytest
 
 from tests.docker.conftest import Image, Running
 from tests.docker.files import last_stage, services
+from tests.mongo import engine
 
 STAGE = last_stage()
 PROFILE = services()
@@ -29,10 +31,15 @@ def environment_of(service: str) -> dict[str, str]:
     return found
 
 
+def running(image: Image, service: str) -> AbstractContextManager[Running]:
+    """Run a service as it is declared, and stop it at the end of the block."""
+    return started(image, service, environment_of(service))
+
+
 @contextmanager
-def running(image: Image, service: str) -> Iterator[Running]:
+def started(image: Image, service: str, environment: dict[str, str]) -> Iterator[Running]:
     """Run a service, and stop it at the end of the block."""
-    process = image.start(words_of(service), environment_of(service))
+    process = image.start(words_of(service), environment)
     try:
         yield process
     finally:
@@ -91,6 +98,37 @@ def test_the_sqlite_profile_serves_backs_up_and_comes_back(image: Image) -> None
     with running(image, "server") as server:
         wait(server, lambda: is_ready(image))
     assert image.files() == before, "something was written outside the declared folders"
+
+
+def test_the_mongo_profile_serves_with_two_servers_whose_keys_nobody_may_change(image: Image) -> None:
+    before = image.files()
+    secrets, keys = image.root / "data/secrets", image.root / "keys/fhir"
+    code, said = image.run([*STAGE.entrypoint, "keys", "make"], {})
+    assert code == 0, said
+    with engine.database() as address:
+        secrets.write_text(address + "\n", encoding="utf-8")
+        secrets.chmod(0o444)
+        for path in (keys, *keys.rglob("*")):
+            path.chmod(0o500 if path.is_dir() else 0o400)
+        held = {path: path.read_bytes() for path in keys.rglob("*") if path.is_file()}
+        given = {**environment_of("server-a"), "FHIR_STORE_FILE": str(secrets)}
+        for _ in range(2):
+            code, said = image.run(words_of("init-mongo"), given)
+            assert code == 0, said
+
+        other = image.on_port()
+        with started(image, "server-a", given) as one, started(other, "server-b", given) as two:
+            for where, server in ((image, one), (other, two)):
+                wait(server, partial(is_ready, where))
+                told = httpx.get(f"http://127.0.0.1:{where.port}/fhir/metadata", timeout=30)
+                assert told.json()["implementation"]["url"] == BASE
+            assert image.run(STAGE.healthcheck, given)[0] == 0
+            said = one.said() + two.said()
+
+    assert address.partition("?")[0] not in said, "the address of the store was logged"
+    assert {path: path.read_bytes() for path in keys.rglob("*") if path.is_file()} == held
+    assert not (image.root / "data/fhir").exists(), "a server before MongoDB keeps nothing itself"
+    assert image.files() == before
 
 
 def test_what_runs_is_the_wheel(image: Image) -> None:
