@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from fhir_server.clock import now_ms
 from fhir_server.faults import Fault, Kind
 from fhir_server.search.predicate import EVERYTHING, StringContains, TokenIs, Where
 from fhir_server.search.query import Query
@@ -19,6 +20,7 @@ from fhir_server.store.mongo import prepared
 from fhir_server.store.mongo.groups import AT_ONCE
 from tests.contract.store_world import ALL, a_store, change, put
 
+DAY_MS = 86_400_000
 LARGE = 1500
 """Characters that are more than a document takes in these tests."""
 
@@ -104,6 +106,31 @@ async def test_a_file_that_is_gone_is_damage_that_check_finds(store: Any) -> Non
     assert await store.check() == ["1 versions cannot be opened."]
 
     await collection.insert_one(file)
+
+
+async def test_a_file_that_nothing_refers_to_goes_after_a_day(store: Any) -> None:
+    """Its process died before it could refer to it."""
+    now = now_ms()
+    await put(store, change("Patient", "p", text=noise(LARGE)))
+    await put(store, change("Patient", "p", 2, text=noise(LARGE, 2)))
+    await store._tools.files.write(b"left behind")
+    assert await store._tools.files.sweep(now + DAY_MS - 60_000) == 0
+    assert await files(store) == 3
+
+    assert await store._tools.files.sweep(now + 3 * DAY_MS) == 1
+
+    assert await files(store) == 2
+    assert (await store.read(ALL, "Patient", "p")).version == 2
+    assert (await store.read_version(ALL, "Patient", "p", 1)).version == 1
+
+
+async def test_files_are_looked_through_once_a_day_at_most(store: Any) -> None:
+    now = now_ms() + 2 * DAY_MS
+    await store._tools.files.sweep(now)
+    late = await store._tools.files.write(b"left behind")
+
+    assert await store._tools.files.sweep(now + DAY_MS - 60_000) == 0
+    await store._tools.files.forget([late])
 
 
 async def test_thirteen_megabytes_are_kept_as_they_are(tmp_path: Path) -> None:

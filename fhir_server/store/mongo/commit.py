@@ -94,7 +94,13 @@ class Batch:
         self._generation = lane.generation
         digests = sorted({item.digest for commit in commits for item in commit.prepared})
         if digests:
-            found = self._collection(RESOURCE).find({"_id": {"$in": digests}}, _HEAD, session=self.session)
+            found = self._collection(RESOURCE).find(
+                # One more than there can be: the engine then says at once that there are no others.
+                {"_id": {"$in": digests}},
+                _HEAD,
+                session=self.session,
+                batch_size=len(digests) + 1,
+            )
             self._before = {head["_id"]: head for head in await found.to_list()}
             self._heads = dict(self._before)
 

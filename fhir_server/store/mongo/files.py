@@ -1,14 +1,15 @@
 """Payloads that are too large for a document, as files of a GridFS bucket.
 
 A file is written before the transaction that refers to it, and removed when that fails. Where a process dies
-in between, the file stays, refers to nothing and can be opened by nobody but the store: ``check`` counts it.
+in between, the file stays until a store is opened a day later; ``check`` counts it.
 https://www.mongodb.com/docs/manual/core/gridfs/
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
+from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from typing import Final
 
@@ -18,8 +19,14 @@ from gridfs.errors import NoFile
 from pymongo.errors import PyMongoError
 
 from fhir_server.store.mongo.client import Engine
-from fhir_server.store.mongo.schema import PAYLOAD
+from fhir_server.store.mongo.schema import HISTORY, META, PAYLOAD, RESOURCE
 
+SWEPT: Final = "files"
+"""The _id in ``meta`` of up to where files were looked at (``until``, an id of a file)."""
+
+_FIRST: Final = ObjectId(bytes(12))
+_DAY_MS: Final = 86_400_000
+_AT_ONCE: Final = 500
 _CHUNK_BYTES: Final = 4 * 1024 * 1024
 
 
@@ -28,6 +35,9 @@ class Files:
 
     def __init__(self, engine: Engine) -> None:
         self._files = engine.db.get_collection(f"{PAYLOAD}.files")
+        self._meta = engine.db.get_collection(META)
+        # In this order: a version only moves from the first to the second.
+        self._versions = [engine.db.get_collection(name) for name in (RESOURCE, HISTORY)]
         self._bucket = AsyncGridFSBucket(engine.db, PAYLOAD, chunk_size_bytes=_CHUNK_BYTES)
 
     async def write(self, payload: bytes) -> ObjectId:
@@ -54,6 +64,35 @@ class Files:
         for file in files:
             with contextlib.suppress(PyMongoError, NoFile):
                 await self._bucket.delete(file)
+
+    async def sweep(self, now_ms: int) -> int:
+        """Remove what has been there for a day and nothing refers to; return how many there were.
+
+        Each file is looked at once, and once a day at most. ``now_ms``: milliseconds since the epoch.
+        """
+        if now_ms < _DAY_MS:
+            return 0
+        until = ObjectId.from_datetime(datetime.fromtimestamp((now_ms - _DAY_MS) / 1000, UTC))
+        swept = await self._meta.find_one({"_id": SWEPT})
+        since = swept["until"] if swept else _FIRST
+        if until.generation_time - since.generation_time < timedelta(days=1):
+            return 0
+        found = await self._files.find({"_id": {"$gte": since, "$lt": until}}, {"_id": 1}).to_list()
+        names = [file["_id"] for file in found]
+        strays: list[ObjectId] = []
+        for begin in range(0, len(names), _AT_ONCE):
+            strays += await self.strays(names[begin : begin + _AT_ONCE])
+        await self.forget(strays)
+        await self._meta.update_one({"_id": SWEPT}, {"$max": {"until": until}}, upsert=True)
+        return len(strays)
+
+    async def strays(self, files: Sequence[ObjectId]) -> set[ObjectId]:
+        """Return those of some files that no version refers to."""
+        strays = set(files)
+        for versions in self._versions:
+            referring = await versions.find({"g": {"$in": list(files)}}, {"g": 1}).to_list()
+            strays.difference_update(version["g"] for version in referring)
+        return strays
 
     async def names(self) -> AsyncIterator[ObjectId]:
         """Yield the ids of all files."""

@@ -38,6 +38,7 @@ async def make_ready(tools: Tools) -> None:
     await _insert(tools.engine, {"_id": ALLOTTED, "count": 0})
     await mark(tools.engine, tools.envelope)
     proofs.verify(await _meta(tools), tools.ring, tools.blind, tools.envelope)
+    await tools.files.sweep(tools.clock())
 
 
 async def mark(engine: Engine, envelope: Envelope) -> None:

@@ -85,11 +85,13 @@ INDEXES: Final[dict[str, tuple[IndexModel, ...]]] = {
         _index("elements", "e.k", "e.a"),
         _index("versions", "t", "w"),
         _index("compartment", "c", "_id"),
+        _index("file", "g", sparse=True),
     ),
     HISTORY: (
         _index("resource", "h", "v"),
         _index("type", "t", "_id"),
         _index("compartment", "c", "_id"),
+        _index("file", "g", sparse=True),
     ),
     IDENTITY: (),
     GUARD: (_index("touched", "at", expireAfterSeconds=GUARD_SECONDS),),

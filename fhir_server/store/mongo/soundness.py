@@ -178,11 +178,7 @@ class Inspection:
 
     async def _look_at_files(self) -> None:
         async for chunk in _chunks(self._tools.files.names()):
-            referred: set[Any] = set()
-            for name in (schema.RESOURCE, schema.HISTORY):
-                cursor = self._db.get_collection(name).find({"g": {"$in": chunk}}, {"g": 1})
-                referred.update(row["g"] for row in await cursor.to_list())
-            self._found[_FILES] += len(set(chunk) - referred)
+            self._found[_FILES] += len(await self._tools.files.strays(chunk))
 
     async def _look_at_records(self) -> None:
         async for row in self._db.get_collection(schema.STATE).find({"v": {"$gt": 0}}):
