@@ -21,7 +21,7 @@ from fhir_server.access.rules import compartment, organisation
 from fhir_server.access.scopes import Letter
 from fhir_server.access.standing import Standing
 from fhir_server.consent.asking import Action, Asking, silence_permits
-from fhir_server.consent.groups import MOST_TESTS, Consents, TooManyConditions, weight
+from fhir_server.consent.groups import MOST_TESTS, Consents, coarse, weight
 from fhir_server.consent.policy import Overarching
 from fhir_server.faults import Fault, Kind
 from fhir_server.resources.types import RESOURCE_TYPES
@@ -142,7 +142,7 @@ class Consenting:
             actions = _ACTIONS[letter]
             if actions not in tables:
                 condition = partial(self._condition, among, partly)
-                tables[actions] = _Table(condition, askings(asking, letter), own, partly=partly)
+                tables[actions] = _Table(condition, askings(asking, letter), own)
             seen[letter] = replace(visibility, consents=tables[actions])
         return replace(decision, asking=asking, seen=MappingProxyType(seen), is_partial=partly)
 
@@ -184,11 +184,8 @@ class _Table(Mapping[str, Predicate]):
         condition: Callable[[Asking, str, Predicate], Predicate],
         askings: list[Asking],
         own: Callable[[str], Predicate],
-        *,
-        partly: bool,
     ) -> None:
         self._condition = condition
-        self._partly = partly
         self._askings = askings
         self._own = own
 
@@ -218,15 +215,13 @@ class _Table(Mapping[str, Predicate]):
     def _telling(self) -> Iterator[Predicate]:
         """Yield, for each type, the Provenances that tell of a record of it that consents hide.
 
-        All Provenances instead where that is too much for one search, if ``partly`` will do.
+        Where that is too much for one search: of any record about a patient who hides some of the type.
         """
         # One of another Provenance is judged by its patients alone: a chain of them has no end.
         seen = ((each, self._said(each) if each == _PROVENANCE else self[each]) for each in RESOURCE_TYPES)
         hidden = {type_: negate(found) for type_, found in sorted(seen) if found != EVERYTHING}
         if len(_TELLS) * sum(map(weight, hidden.values())) > MOST_TESTS:
-            if not self._partly:
-                raise TooManyConditions
-            yield EVERYTHING
+            hidden = {type_: coarse(each) for type_, each in hidden.items()}
         yield from (Chain(param, type_, each) for type_, each in hidden.items() for param in _TELLS)
 
     def _reviews(self) -> Predicate:

@@ -285,6 +285,26 @@ def _shape(seen: Predicate) -> frozenset[Predicate]:
     return frozenset(_ANY_RECORD if isinstance(part, IdIn) else part for part in _denied(seen))
 
 
+def coarse(hidden: Predicate) -> Predicate:
+    """Return what is hidden, and all else that is about the patients of whom some of it is: much shorter.
+
+    ``hidden``: the negation of what :meth:`Consents.condition` returns, or several of them joined.
+    """
+    if isinstance(hidden, AnyOf):
+        found = [coarse(item) for item in hidden.items]
+        abouts = [each for each in found if isinstance(each, About)]
+        above = next((each.above for each in abouts if each.above is not None), None)
+        classes = frozenset(number for each in abouts for number in each.classes)
+        rest = (each for each in found if not isinstance(each, About))
+        return any_of(((About(classes, above),) if abouts else ()) + tuple(rest))
+    if isinstance(hidden, All):
+        about = [each for each in hidden.items if isinstance(each, About)]
+        return all_of(about or [coarse(each) for each in hidden.items])
+    if isinstance(hidden, Not) and isinstance(hidden.item, All):
+        return coarse(any_of(negate(each) for each in hidden.item.items))
+    return hidden
+
+
 @lru_cache(maxsize=20_000)
 def weight(predicate: Predicate) -> int:
     """Return how many values a predicate asks for."""

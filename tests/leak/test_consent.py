@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from fhir_server.access import consented
 from fhir_server.access.agreements import Agreement, contract
 from fhir_server.consent.groups import Consents
 from tests import engines
@@ -44,6 +45,8 @@ GUEST = token("system/*.cruds", client_id="guest", organization="Organization/gu
 """A hospital to which an agreement opens the records of both."""
 HOUSE = token("system/*.rs", client_id="portal", **TREAT)
 """A client of the house itself that states what for it asks."""
+MANY = token("system/*.rs", client_id="many", **TREAT)
+"""The same, of whom nothing was remembered before the consents became too many."""
 CALLERS = {"practitioner": DOCTOR, "custodian": HOSPITAL, "guest": GUEST, "house": HOUSE}
 SHARED = frozenset(
     (
@@ -192,6 +195,15 @@ def test_nor_is_what_is_about_its_patient_or_tells_of_it(
     house: Guarded, twin: Guarded, route: Route, caller: str
 ) -> None:
     not_there(house, twin, route, CALLERS[caller], shows=caller != "guest")
+
+
+@pytest.mark.parametrize("route", BESIDE, ids=lambda route: f"{route.name}: {route.path}"[:70])
+def test_nor_where_the_consents_are_too_many_to_ask_for_each_record(
+    house: Guarded, twin: Guarded, route: Route, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A Provenance is hidden by whose records it tells of then; nobody else's is."""
+    monkeypatch.setattr(consented, "MOST_TESTS", 0)
+    not_there(house, twin, route, MANY)
 
 
 def test_a_provenance_is_seen_with_all_that_it_tells_of_and_so_is_a_task(house: Guarded) -> None:

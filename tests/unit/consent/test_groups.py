@@ -16,7 +16,7 @@ from fhir_server.consent.policy import CONFIDENTIALITY
 from fhir_server.consent.source import directive
 from fhir_server.faults import Fault, Kind
 from fhir_server.search.match import matches
-from fhir_server.search.predicate import EVERYTHING, NOTHING, Predicate, TokenIs, Where
+from fhir_server.search.predicate import EVERYTHING, NOTHING, Predicate, TokenIs, Where, negate
 from tests.consent.wishes import PARTICIPATION, ZONE, Shelf, Tree, coding, concept, consent, refers
 
 B = Asking(organization="Organization/b", purpose="TREAT")
@@ -234,6 +234,33 @@ def test_partly_shows_nothing_that_the_whole_hides_and_an_unused_class_nothing_a
             assert shown <= sees(whole, {"p": number}, **elements, **about("p"))
             if number and number not in used:
                 assert not shown
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(
+        st.sampled_from([DENY, PERMIT, NOT_RESTRICTED, coded("1"), coded("2"), names("Organization/b")]),
+        max_size=6,
+    ),
+    st.sampled_from([NOTHING, OWN]),
+)
+def test_what_is_hidden_coarsely_is_of_those_who_hide_something_and_all_that_is_hidden(
+    rules: list[bytes], own: Predicate
+) -> None:
+    consents = known(*rules)
+    hidden = negate(consents.condition(B, "Appointment", own))
+    roughly = groups.coarse(hidden)
+
+    assert groups.weight(roughly) <= groups.weight(hidden)
+    for number in range(len(rules) + 2):
+        for labels in ([], [coding(CONFIDENTIALITY, "R")]):
+            meta = {"meta": {"security": labels}} if labels else {}
+            assert sees(hidden, {"p": number}, **meta, **about("p")) <= sees(
+                roughly, {"p": number}, **meta, **about("p")
+            )
+    for number in (0, *(at for at, each in enumerate(rules, 1) if each == PERMIT)):
+        assert not sees(roughly, {"p": number}, **about("p"))
+    assert not sees(roughly, {})
 
 
 def test_classes_that_nobody_is_in_are_not_counted_and_not_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
