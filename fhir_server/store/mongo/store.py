@@ -1,6 +1,6 @@
 """The store in MongoDB: stateless processes, sealed payloads, blind keys, every commit a transaction.
 
-Implements :class:`fhir_server.store.whole.WholeStore`; see decision 0029 for the layout.
+Implements :class:`fhir_server.store.whole.WholeStore`; see decision 0030 for the layout.
 """
 
 from __future__ import annotations
