@@ -196,22 +196,20 @@ class Consents:
         """Return Not(hidden): about a class whose condition for the record does not hold.
 
         A record of one's own is hidden when neither condition holds, another's when the stranger's does not.
-        ``own``, which is long, stands in it once. ``closed``: classes that hide their patients; so do those
-        whose conditions are too many.
+        ``own``, which is long, stands in it once, and only for the classes to which it makes a difference.
+        ``closed``: classes that hide their patients; so do those whose conditions are too many.
         """
         held = self._held(groups)
         is_cut = len(held) < len(groups)
         closed = closed.union(*(numbers for pair, numbers in groups.items() if pair not in held))
         as_stranger: dict[Predicate, set[int]] = {}
-        as_either: dict[Predicate, set[int]] = {NOTHING: set()}
+        as_either: dict[Predicate, set[int]] = {NOTHING: set(closed)}
         for (stranger, either), numbers in held.items():
-            as_stranger.setdefault(stranger, set()).update(numbers)
-            as_either.setdefault(either, set()).update(numbers)
-        if own == NOTHING:
-            # Nothing is one's own: the stranger's conditions alone decide.
-            as_either = {NOTHING: as_stranger.pop(NOTHING, set()), **as_stranger}
-            as_stranger = {}
-        as_either[NOTHING] = as_either[NOTHING] | closed
+            # Where nothing is one's own the stranger's conditions alone decide.
+            whosesoever = stranger if own == NOTHING else either
+            as_either.setdefault(whosesoever, set()).update(numbers)
+            if stranger != whosesoever:
+                as_stranger.setdefault(stranger, set()).update(numbers)
         # Most patients have said nothing: whether they have costs less to see than whose record it is.
         others = all_of((any_of(self._hidden(as_stranger)), negate(own)))
         condition = negate(any_of((others, *self._hidden(as_either, above=self.highest))))

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from fhir_server.consent import groups
 from fhir_server.consent.asking import Asking
 from fhir_server.consent.combine import slices
-from fhir_server.consent.groups import Consents
+from fhir_server.consent.groups import Consents, seen_under
 from fhir_server.consent.policy import CONFIDENTIALITY
+from fhir_server.consent.rule import from_bytes
 from fhir_server.consent.source import directive
 from fhir_server.faults import Fault, Kind
 from fhir_server.search.match import matches
@@ -120,6 +121,36 @@ def test_a_custodian_that_is_named_is_refused_its_own_too() -> None:
     condition = known(names("Organization/b")).condition(B, "Appointment", OWN)
 
     assert not sees(condition, {"p": 1}, meta={"tag": [{"system": "urn:test", "code": "own"}]}, **about("p"))
+
+
+def test_whose_record_it_is_is_asked_only_where_it_makes_a_difference() -> None:
+    named = names("Organization/b")
+
+    assert repr(OWN) not in repr(known(named, PERMIT).condition(B, "Appointment", OWN))
+    assert repr(OWN) in repr(known(named, DENY).condition(B, "Appointment", OWN))
+
+
+OWNS: list[Predicate] = [NOTHING, OWN]
+RULES = st.lists(
+    st.sampled_from([DENY, PERMIT, NOT_RESTRICTED, names("Organization/b"), names("Organization/c")]),
+    min_size=1,
+    max_size=5,
+)
+
+
+@settings(deadline=None)
+@given(RULES, st.data())
+def test_all_classes_together_say_of_each_what_its_rule_says(rules: list[bytes], data: st.DataObject) -> None:
+    number = data.draw(st.integers(1, len(rules)))
+    own = data.draw(st.sampled_from(OWNS))
+    tags = data.draw(st.sampled_from([[], [{"system": "urn:test", "code": "own"}]]))
+    labels = data.draw(st.sampled_from([[], [coding(CONFIDENTIALITY, "R")]]))
+    record = {"meta": {"tag": tags, "security": labels}, **about("p")}
+
+    together = known(*rules).condition(B, "Appointment", own)
+    alone = seen_under(from_bytes(rules[number - 1]), B, "Appointment", own)
+
+    assert sees(together, {"p": number}, **record) == sees(alone, {"p": number}, **record)
 
 
 def test_the_same_question_has_the_same_answer_object_until_a_class_is_learnt() -> None:
