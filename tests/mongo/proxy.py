@@ -11,9 +11,24 @@ import contextlib
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Self
 
 _HEADER = 4
+_LOOKING = (b"hello", b"ismaster", b"isMaster", b"ping", b"endSessions")
+
+
+@dataclass(slots=True)
+class Counted:
+    """Requests that were answered, and bytes both ways."""
+
+    trips: int = 0
+    sent: int = 0
+    received: int = 0
+
+    def since(self, before: Counted) -> Counted:
+        """Return what has come since."""
+        return Counted(self.trips - before.trips, self.sent - before.sent, self.received - before.received)
 
 
 class Proxy:
@@ -27,6 +42,8 @@ class Proxy:
         self._times = 0
         self._is_cut = False
         self.port = 0
+        self.counted = Counted()
+        """What has passed, but for what clients say to see whether a server is there."""
 
     def __enter__(self) -> Self:
         started = threading.Event()
@@ -94,9 +111,11 @@ class Proxy:
             return
         self._open |= {writer, far_writer}
         doomed = asyncio.Event()
+        answers: list[bool] = []
         try:
             await asyncio.gather(
-                self._requests(reader, far_writer, doomed), self._answers(far_reader, writer, doomed)
+                self._requests(reader, far_writer, doomed, answers),
+                self._answers(far_reader, writer, doomed, answers),
             )
         except (OSError, asyncio.IncompleteReadError):
             pass
@@ -106,23 +125,40 @@ class Proxy:
                 each.close()
 
     async def _requests(
-        self, reader: asyncio.StreamReader, to: asyncio.StreamWriter, doomed: asyncio.Event
+        self,
+        reader: asyncio.StreamReader,
+        to: asyncio.StreamWriter,
+        doomed: asyncio.Event,
+        answers: list[bool],
     ) -> None:
         while True:
             message = await _message(reader)
             if self._times and self._swallowed in message[:64]:
                 self._times -= 1
                 doomed.set()
+            if not any(word in message[:64] for word in _LOOKING):
+                self.counted.trips += 1
+                self.counted.sent += len(message)
+                answers.append(True)
+            else:
+                answers.append(False)
             to.write(message)
             await to.drain()
 
     async def _answers(
-        self, reader: asyncio.StreamReader, to: asyncio.StreamWriter, doomed: asyncio.Event
+        self,
+        reader: asyncio.StreamReader,
+        to: asyncio.StreamWriter,
+        doomed: asyncio.Event,
+        answers: list[bool],
     ) -> None:
         while True:
             message = await _message(reader)
             if doomed.is_set():
                 raise ConnectionResetError
+            # Of a stream of answers to one request (of a monitor) the further ones find nothing here.
+            if answers and answers.pop(0):
+                self.counted.received += len(message)
             to.write(message)
             await to.drain()
 
