@@ -233,3 +233,15 @@ def test_every_error_of_the_driver_is_one_fault_that_says_what_to_do(error: PyMo
     assert fault.kind is kind
     assert "10.0.0.7" not in fault.diagnostics
     assert (kind is Kind.UNAVAILABLE) == bool(fault.headers)
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (labelled(TRANSIENT), "does not answer. Nothing was stored"),
+        (AutoReconnect("closed"), "is not known"),
+        (OperationFailure("conflict", 112, {"errorLabels": [TRANSIENT]}), "Others are writing"),
+    ],
+)
+def test_says_whether_something_was_stored(error: PyMongoError, words: str) -> None:
+    assert words in unavailable(error).diagnostics

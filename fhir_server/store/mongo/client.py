@@ -230,19 +230,23 @@ def unavailable(error: PyMongoError) -> Fault:
             "The store does not let this server in. Its owner must see to the account in FHIR_STORE.",
             headers=_RETRY,
         )
-    if error.has_error_label(_TRANSIENT):
-        return Fault(
-            Kind.UNAVAILABLE,
-            "Others are writing to the same records. Nothing was stored; repeat the request.",
-            headers=_RETRY,
-        )
-    if isinstance(error, ConnectionFailure):
-        return Fault(
-            Kind.UNAVAILABLE,
-            "The store does not answer. Whether something was stored is not known; look, then repeat.",
-            headers=_RETRY,
-        )
+    sentence = _sentence(error)
+    if sentence:
+        return Fault(Kind.UNAVAILABLE, sentence, headers=_RETRY)
     return Fault(Kind.EXCEPTION, "The store could not carry out the request. Nothing was stored.")
+
+
+def _sentence(error: PyMongoError) -> str:
+    """Say what passes by itself; "" for what does not."""
+    # In a transaction that was not being committed nothing can have been kept.
+    is_certain = error.has_error_label(_TRANSIENT)
+    if isinstance(error, ConnectionFailure):
+        if is_certain:
+            return "The store does not answer. Nothing was stored; repeat the request."
+        return "The store does not answer. Whether something was stored is not known; look, then repeat."
+    if is_certain:
+        return "Others are writing to the same records. Nothing was stored; repeat the request."
+    return ""
 
 
 def uncertain() -> Fault:
