@@ -12,10 +12,11 @@ from typing import Final
 
 from bson.int64 import Int64
 
-from fhir_server.search.predicate import Everything
-from fhir_server.store.mongo.compile import Compiler
+from fhir_server.search.predicate import Chain, Everything
+from fhir_server.store.mongo.compile import Compiler, matching
 from fhir_server.store.mongo.filters import Stage
-from fhir_server.store.mongo.links import listing
+from fhir_server.store.mongo.keys import parameter
+from fhir_server.store.mongo.links import listing, targets
 from fhir_server.store.mongo.opened import Opening
 from fhir_server.store.mongo.question import Link, Question
 from fhir_server.store.mongo.reading import Reader, union
@@ -41,6 +42,9 @@ class Asking:
             (asked, id_, link, inner) for asked in questions for id_, (link, inner) in asked.links.items()
         ]
         if links:
+            for asked, _, link, inner in links:
+                if inner.opens and isinstance(link, Chain):
+                    await self._narrow(asked, link, inner)
             await self.answer([inner for *_, inner in links], lists=lists)
             if lists:
                 await self._list(links)
@@ -48,6 +52,15 @@ class Asking:
             if asked.to_open:
                 found = await self.opening.passing(self.reader, asked, self.compiler.to_open(asked))
                 asked.found.update(found)
+
+    async def _narrow(self, asked: Question, link: Chain, inner: Question) -> None:
+        """Ask the other end about what candidates refer to, if these are few, so that fewer are opened."""
+        p = parameter(asked.type, link.param)
+        filter_ = self.compiler.candidates(asked)
+        few: list[Stage] = [{"$limit": MOST_LISTED + 1}, {"$project": {"_id": 0, "x": targets(p)}}]
+        rows = await self.reader.all([*matching(filter_), *few], MOST_LISTED + 1)
+        if len(rows) <= MOST_LISTED:
+            inner.among = tuple(dict.fromkeys(_digests([row["x"] for row in rows])))
 
     async def _list(self, links: Sequence[tuple[Question, int, Link, Question]]) -> None:
         pipelines: list[list[Stage]] = []

@@ -113,16 +113,21 @@ class Compiler:
     def to_open(self, asked: Question) -> Filter:
         """Return the filter of those that must be opened before the question can be compiled.
 
-        What needs neither a look-up nor an answer that is missing is asked of them, and that one of the
-        tests that are not answered may be passed.
+        They are candidates, and may pass one of the tests that are not answered yet.
         """
+        may_pass = any_of(asked.leaves[each].filter for each in asked.to_open)
+        return all_of((self.candidates(asked), may_pass))
+
+    def candidates(self, asked: Question) -> Filter:
+        """Return the filter of those that may satisfy a question, as far as indexes tell already."""
         compilation = _Compilation(self, asked)
         missing = asked.to_open
-        kept = [any_of(asked.leaves[each].filter for each in missing)]
+        unanswered = missing.keys() | asked.links.keys() - asked.found.keys()
+        kept = []
         for item in conjuncts(asked.predicate):
             if id(item) in missing:
                 kept.append(asked.leaves[id(item)].filter)
-            elif not any(id(node) in missing for node in nodes(item)):
+            elif not any(id(node) in unanswered for node in nodes(item)):
                 condition = compilation.condition(item)
                 if not condition.lookups:
                     kept.append(condition.filter)

@@ -19,6 +19,7 @@ from fhir_server.search.predicate import (
     AnyOf,
     Chain,
     Contains,
+    Everything,
     Has,
     Not,
     Predicate,
@@ -69,6 +70,7 @@ class Question:
         """Forget what was answered, here and at the other ends of links."""
         self.found.clear()
         for _, inner in self.links.values():
+            inner.among = None
             inner.forget()
 
     @property
@@ -87,6 +89,13 @@ class Question:
         """True when some resource must be opened for the answer, here or at the other end of a link."""
         inner = (asked.opens for _, asked in self.links.values())
         return not all(each.exact for each in self.leaves.values()) or any(inner)
+
+    @property
+    def asks_first(self) -> bool:
+        """True when something must be known before it can be compiled."""
+        return not all(each.exact for each in self.leaves.values()) or any(
+            not isinstance(inner.predicate, Everything) for _, inner in self.links.values()
+        )
 
 
 def nested_too_deeply() -> Fault:

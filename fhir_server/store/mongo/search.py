@@ -50,7 +50,7 @@ class Searcher:
         """
         began = time.perf_counter_ns()
         asked = Question.of(query.type, visibility.restrict(query.type, query.where), self.tools.keys)
-        is_simple = not (asked.opens or asked.links or sorts_to_probe(query, self.tools.clinical))
+        is_simple = not (asked.asks_first or sorts_to_probe(query, self.tools.clinical))
         async with limited(self.tools.engine.search_seconds if seconds is None else seconds) as until:
             if is_simple:
                 found = await self._found(query, asked, until, None)
