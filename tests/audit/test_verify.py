@@ -27,20 +27,29 @@ from tests.audit.hands import (
     swap_segments,
     swap_statements,
 )
-from tests.audit.world import NOW, keys_in, read, shelf_in, write, write_in, written
+from tests.audit.world import NOW, duplicate, keys_in, read, shelf_in, write, write_in, written
 
 pytestmark = pytest.mark.every_engine
 
 Tamper = Callable[[Hands], None]
 
 
-@pytest.fixture
-def log(tmp_path: Path) -> Iterator[Hands]:
-    """Make a chain of three segments with four entries each, one by one; give the hands on it."""
-    keys = keys_in(tmp_path)
-    with closing(shelf_in(tmp_path)) as shelf:
+@pytest.fixture(scope="module")
+def sound(engine: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make a chain of three segments with four entries each, one by one."""
+    folder = tmp_path_factory.mktemp(f"sound-{engine}")
+    keys = keys_in(folder)
+    with closing(shelf_in(folder)) as shelf:
         for start in (0, 4, 8):
             write_in(shelf, keys, [[read(start + number)] for number in range(4)])
+    return folder
+
+
+@pytest.fixture
+def log(sound: Path, tmp_path: Path) -> Iterator[Hands]:
+    """Give the hands on a copy of the chain."""
+    duplicate(sound, tmp_path)
+    with closing(shelf_in(tmp_path)) as shelf:
         yield hands_on(shelf, tmp_path / "audit")
 
 

@@ -90,6 +90,10 @@ class Place:
                 self.db[name].create_index([("_id", ASCENDING)], name="_id_")
             self.segments.create_index([("chain", ASCENDING), ("number", ASCENDING)], name="chain")
 
+    def close(self) -> None:
+        """Close the connections."""
+        self.client.close()
+
     def transact(self, work: Callable[[ClientSession], None]) -> None:
         """Run ``work`` in a transaction, again when others were in its way. Raises PyMongoError."""
         # The client's own limit is for each operation: without this one it tries again for two minutes.

@@ -163,7 +163,7 @@ class MongoShelf:
 
     def close(self) -> None:
         """Close the connections."""
-        self.place.client.close()
+        self.place.close()
 
     def _field(self, segment: Segment, name: str) -> bytes | None:
         with reached():
