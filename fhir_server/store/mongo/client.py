@@ -39,6 +39,7 @@ _MAJORITY: Final = WriteConcern("majority", j=True)
 _SNAPSHOT: Final = ReadConcern("snapshot")
 _SELECTION_MS: Final = 5000
 _WIRE_OF_7_0: Final = 21
+_MONGOS: Final = "isdbgrid"
 _RETRY: Final = (("Retry-After", "5"),)
 
 _TRANSIENT: Final = "TransientTransactionError"
@@ -59,12 +60,20 @@ class Engine:
 
     ``db`` reads what a majority holds and writes to a majority's journals, at the primary. ``lock_seconds``:
     how long a write may wait for others, its repetitions included. ``search_seconds``: for one search.
+    ``is_cluster``: it is a sharded cluster, asked by way of a mongos.
     """
 
     def __init__(
-        self, client: AsyncMongoClient[Document], name: str, lock_seconds: float, search_seconds: float
+        self,
+        client: AsyncMongoClient[Document],
+        name: str,
+        lock_seconds: float,
+        search_seconds: float,
+        *,
+        is_cluster: bool = False,
     ) -> None:
         self.client = client
+        self.is_cluster = is_cluster
         self.lock_seconds = lock_seconds
         self.search_seconds = search_seconds
         self.db: AsyncDatabase[Document] = client.get_database(
@@ -104,7 +113,8 @@ class Engine:
             await client.close()
             raise
         name = client.get_default_database(DEFAULT_DATABASE).name
-        return cls(client, f"{name}{suffix}", lock_seconds, search_seconds)
+        is_cluster = hello.get("msg") == _MONGOS
+        return cls(client, f"{name}{suffix}", lock_seconds, search_seconds, is_cluster=is_cluster)
 
     async def transact(self, work: Callable[[AsyncClientSession], Awaitable[T]]) -> T:
         """Run ``work`` in a transaction and commit it; return what it returned.
@@ -146,8 +156,15 @@ class Engine:
                 return
 
     async def snapshot(self, work: Callable[[AsyncClientSession], Awaitable[T]]) -> T:
-        """Run reads of several steps in one transaction, on one snapshot; return what ``work`` returned."""
-        return await self.transact(work)
+        """Run reads of several steps on one snapshot; return what ``work`` returned.
+
+        A transaction, but in a cluster: there none may look up what is sharded (``$lookup``, error 3904800),
+        and a snapshot session tells the same. https://www.mongodb.com/docs/manual/reference/read-concern-snapshot/
+        """
+        if not self.is_cluster:
+            return await self.transact(work)
+        async with self.client.start_session(snapshot=True) as session:
+            return await work(session)
 
     async def close(self) -> None:
         """Close the connections."""
@@ -185,7 +202,7 @@ def refuse_unfit(hello: Document) -> None:
 
     https://www.mongodb.com/docs/manual/reference/command/hello/
     """
-    if "setName" not in hello and hello.get("msg") != "isdbgrid":
+    if "setName" not in hello and hello.get("msg") != _MONGOS:
         raise Fault(
             Kind.UNAVAILABLE,
             "The MongoDB server stands alone: it has no transactions. Make it a replica set (one member will"
