@@ -65,7 +65,7 @@ def measured(keys: Path, transactions: int = 40) -> dict[str, Any]:
 
     ``types``: by resource type, how many there were and the mean bytes of a document.
     """
-    count = 0
+    count = history = 0
     sizes: Counter[str] = Counter()
     types: dict[str, Counter[str]] = defaultdict(Counter)
     entries: Counter[str] = Counter()
@@ -73,8 +73,12 @@ def measured(keys: Path, transactions: int = 40) -> dict[str, Any]:
     for made in documents(keys, transactions):
         count += 1
         whole = len(bson.encode(made))
-        earlier = len(bson.encode(superseded(made, _NOW_MS)))
-        sizes.update({"document": whole, "payload": len(made["b"]), "earlier version": earlier})
+        earlier = superseded(made, _NOW_MS)
+        sizes.update(
+            {"document": whole, "payload": len(made["b"]), "earlier version": len(bson.encode(earlier))}
+        )
+        history += entry_bytes((earlier["_id"],))
+        history += sum(taken_by(index, earlier)[1] for index in INDEXES[HISTORY])
         types[made["t"]].update({"count": 1, "bytes": whole})
         for index in INDEXES[RESOURCE]:
             number, taken = taken_by(index, made)
@@ -86,7 +90,7 @@ def measured(keys: Path, transactions: int = 40) -> dict[str, Any]:
         "identity_bytes": len(bson.encode({"_id": Int64(2**62), "c": Int64(2**62)})),
         "entries": {name: round(total / count, 2) for name, total in entries.items()},
         "index_bytes": {name: round(total / count, 1) for name, total in index_bytes.items()},
-        "history_index_bytes": _KEY_OF_ID + sum(_history_key(index) for index in INDEXES[HISTORY]),
+        "history_index_bytes": round(history / count, 1),
         "types": {
             name: {"share": round(each["count"] / count, 4), "bytes": round(each["bytes"] / each["count"])}
             for name, each in sorted(types.items())
@@ -97,10 +101,15 @@ def measured(keys: Path, transactions: int = 40) -> dict[str, Any]:
 def taken_by(index: IndexModel, made: Document) -> tuple[int, int]:
     """Return how many entries a document has in an index, and their bytes.
 
-    A field that is an array has one entry for each of its elements, an empty one a single one:
+    A field that is an array has one entry for each of its elements, an empty one a single one; a document
+    that lacks what a partial index asks for, or all fields of a sparse one, has none:
     https://www.mongodb.com/docs/manual/core/indexes/index-types/index-multikey/
     """
     paths = [str(path) for path in index.document["key"]]
+    asked = index.document.get("partialFilterExpression", {})
+    is_sparse = index.document.get("sparse", False) and not made.keys() & set(paths)
+    if is_sparse or not made.keys() >= asked.keys():
+        return 0, 0
     arrays = {path.partition(".")[0] for path in paths if isinstance(made.get(path.partition(".")[0]), list)}
     assert len(arrays) <= 1, "MongoDB indexes one array at a time"
     rows: list[Any] = [None]
@@ -132,12 +141,3 @@ def _key_bytes(value: Any) -> int:
     if isinstance(value, float):
         return 9
     return 1 + max(1, (abs(int(value)).bit_length() + 8) // 8)
-
-
-_DIGEST = 9
-_KEY_OF_ID = _DIGEST + _RECORD_ID + _CELL
-_LENGTHS = {"h": _DIGEST, "c": _DIGEST, "_id": 6, "v": 2, "t": 14}
-
-
-def _history_key(index: IndexModel) -> int:
-    return sum(_LENGTHS[str(path)] for path in index.document["key"]) + _RECORD_ID + _CELL

@@ -212,16 +212,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Simulate a cluster; writes scaling.json.")
     parser.add_argument("--patients", type=int, default=World().patients)
     parser.add_argument("--output", type=Path, default=RESULTS)
+    parser.add_argument(
+        "--keep", action="store_true", help="keep the simulation, take the benches' figures anew"
+    )
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         footprint = measured(Path(folder) / "keys")
-    world = World(patients=options.patients, document=footprint["bytes"]["document"])
+    if options.keep:
+        simulation = json.loads(RESULTS.read_text(encoding="utf-8"))["simulation"]
+    else:
+        simulation = simulated(World(patients=options.patients, document=footprint["bytes"]["document"]))
     results = {
         "footprint": footprint,
         "growth": growth(footprint),
         "sqlite": leaving(),
         "mongo": mongo(),
-        "simulation": simulated(world),
+        "simulation": simulation,
     }
     options.output.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
