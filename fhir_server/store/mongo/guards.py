@@ -65,7 +65,9 @@ def written(type_: str, digest: int, values: Values | None, keys: Keys) -> set[G
     found: set[Guard] = {Int64(digest)}
     if values is not None:
         p = parameter(type_, _IDENTIFIER)
-        found.update(keys.token(p, s, code) for name, s, code in values.tokens if name == _IDENTIFIER)
+        identifiers = [(system, code) for name, system, code in values.tokens if name == _IDENTIFIER]
+        found.update(keys.token(p, system, code) for system, code in identifiers)
+        found.update(keys.code(p, code) for _, code in identifiers)
     return found
 
 
@@ -97,14 +99,18 @@ def _stripes(type_: str) -> Iterator[str]:
 def _narrow(type_: str, where: Predicate, keys: Keys) -> Sequence[Guard]:
     """Return guards that whoever changes the outcome of ``where`` must touch; none: it may be anything."""
     match where:
-        case Where(param, TokenIs(system, code)) if param == _IDENTIFIER and None not in (system, code):
-            assert system is not None and code is not None  # noqa: PT018 - for the type checker, see the guard
-            return [keys.token(parameter(type_, param), system, code)]
+        case Where("identifier", TokenIs(None, str(code))):
+            return [keys.code(parameter(type_, _IDENTIFIER), code)]
+        case Where("identifier", TokenIs(str(system), str(code))):
+            return [keys.token(parameter(type_, _IDENTIFIER), system, code)]
         case IdIn(ids):
             return [_resource(type_, id_, keys) for id_ in ids]
         case All(items):
             # One of several conditions that all must hold is enough to be met at.
             return next((some for some in (_narrow(type_, item, keys) for item in items) if some), ())
+        case AnyOf(items):
+            each = [_narrow(type_, item, keys) for item in items]
+            return [guard for some in each for guard in some] if all(each) else ()
     return ()
 
 

@@ -54,6 +54,24 @@ def test_who_asks_by_an_identifier_meets_who_writes_it_and_nobody_else() -> None
     assert not of(MRN) & stripes("Patient")
 
 
+def test_an_identifier_may_be_asked_for_without_its_system() -> None:
+    bare = Where("identifier", TokenIs(None, "1"))
+
+    assert of(bare) & made(("urn:mrn", "1"))
+    assert of(bare) & made(("", "1"))
+    assert not of(bare) & made(("urn:mrn", "2"))
+    assert not of(bare) & stripes("Patient")
+
+
+def test_one_of_several_identifiers_is_met_by_each() -> None:
+    either = of(AnyOf((MRN, Where("identifier", TokenIs("urn:mrn", "2")))))
+
+    assert either & made(("urn:mrn", "1"))
+    assert either & made(("urn:mrn", "2"))
+    assert not either & made(("urn:mrn", "3"))
+    assert not either & stripes("Patient")
+
+
 @pytest.mark.parametrize(
     "where",
     [
@@ -61,7 +79,6 @@ def test_who_asks_by_an_identifier_meets_who_writes_it_and_nobody_else() -> None
         EVERYTHING,
         Not(MRN),
         AnyOf((MRN, NAMED)),
-        Where("identifier", TokenIs(None, "1")),
         Where("identifier", TokenIs("urn:mrn", None)),
     ],
 )
