@@ -18,6 +18,7 @@ from fhir_server.interactions.request import Reply
 from fhir_server.resources.codec import encode
 from fhir_server.resources.types import RESOURCE_TYPES
 from fhir_server.search.parameters import Parameter, Registry
+from fhir_server.store.capabilities import Engine, told
 
 TYPE_INTERACTIONS = (
     "read",
@@ -46,13 +47,19 @@ async def capabilities(context: Context) -> Reply:
     registry = context.services.known.registry
     integrity = context.settings.referential_integrity
     has_auth = context.settings.auth
-    statement = _statement(context.request.base, operations, registry, integrity, has_auth)
+    engine: Engine = "mongodb" if context.settings.store else "sqlite"
+    statement = _statement(context.request.base, operations, registry, integrity, has_auth, engine)
     return Reply(200, statement)
 
 
 @lru_cache(maxsize=8)
 def _statement(
-    base: str, operations: tuple[Operation, ...], registry: Registry, integrity: bool, has_auth: bool
+    base: str,
+    operations: tuple[Operation, ...],
+    registry: Registry,
+    integrity: bool,
+    has_auth: bool,
+    engine: Engine,
 ) -> bytes:
     """Build the statement; kept, because it is large and changes only with the server."""
     return encode(
@@ -69,6 +76,7 @@ def _statement(
             "rest": [
                 {
                     "mode": "server",
+                    "documentation": told(engine),
                     **({"security": _security(base)} if has_auth else {}),
                     "resource": [
                         _resource(name, operations, registry, integrity) for name in sorted(RESOURCE_TYPES)
