@@ -36,7 +36,7 @@ from fhir_server.search.predicate import (
     any_of,
     negate,
 )
-from fhir_server.search.subjects import parameters
+from fhir_server.search.subjects import may_be_about
 
 MOST_CONDITIONS: Final = 300
 """Different conditions that one search may hold, whichever single records they hide."""
@@ -148,7 +148,7 @@ class Consents:
         raises :class:`TooManyConditions` (FORBIDDEN, too-costly), or hides the patients of the classes that
         cost most, if ``partly`` will do.
         """
-        if type_ != "Patient" and not parameters(type_):
+        if not may_be_about(type_):
             return EVERYTHING
         table = self._table(asking, type_)
         if table.made is None or table.made.own != own:
@@ -166,7 +166,7 @@ class Consents:
         For when all classes are too many. A record about a patient of another class as well is hidden.
         Raises :class:`TooManyConditions` when these are too many too.
         """
-        if type_ != "Patient" and not parameters(type_):
+        if not may_be_about(type_):
             return EVERYTHING
         groups: dict[Pair, set[int]] = {}
         meant = self._rules.keys() & set(classes)

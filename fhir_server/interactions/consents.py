@@ -92,7 +92,7 @@ def _named(provision: Provision) -> Iterator[str]:
     """Yield the records that may be about a patient and that a provision or an exception of it names."""
     for meaning, reference in provision.terms.data:
         type_ = reference.partition("/")[0]
-        may_be = type_ == "Patient" or bool(subjects.parameters(type_))
+        may_be = subjects.may_be_about(type_)
         if meaning != "authoredby" and reference != OWN and may_be:
             yield reference
     for each in provision.exceptions:

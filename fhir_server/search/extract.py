@@ -5,6 +5,7 @@ https://hl7.org/fhir/R4/search.html
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import tzinfo
 from typing import Any
 
@@ -13,7 +14,7 @@ import msgspec
 from fhir_server.resources.types import RESOURCE_TYPES
 from fhir_server.search.generate import program
 from fhir_server.search.parameters import CLINICAL_DATE, R4, Registry
-from fhir_server.search.subjects import subjects
+from fhir_server.search.subjects import BUNDLE, subjects
 from fhir_server.search.values import Values
 from fhir_server.search.words import content, narrative
 
@@ -50,10 +51,23 @@ class Extractor:
             program(type_, registry.custom(type_))(tree, values, self._zone, self._base)
             values.clinical = _clinical(type_, values)
             values.patients = subjects(type_, str(tree.get("id", "")), values)
+            if type_ == BUNDLE:
+                values.patients = tuple(dict.fromkeys(self._within(tree)))
             if self._full_text:
                 values.words += [("_text", word) for word in narrative(tree)]
                 values.words += [("_content", word) for word in content(tree)]
         return values
+
+    def _within(self, bundle: dict[str, Any]) -> Iterator[str]:
+        """Yield the ids of the patients whom the entries of a stored Bundle are about.
+
+        What an entry names is taken for this server's, wherever the entry comes from: rather protected by the
+        wrong patient too than by nobody.
+        """
+        for entry in _objects(bundle.get("entry")):
+            resource = entry.get("resource")
+            if isinstance(resource, dict):
+                yield from self._extract(resource).patients
 
     def from_body(self, type_: str, body: bytes) -> Values:
         """Return the values of stored canonical JSON of a resource of ``type_``."""
@@ -62,10 +76,11 @@ class Extractor:
 
 def contained(tree: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the resources that a decoded one contains, in order, those of no type of R4 left out."""
-    found = tree.get("contained")
-    if not isinstance(found, list):
-        return []
-    return [each for each in found if isinstance(each, dict) and _type_of(each) in RESOURCE_TYPES]
+    return [each for each in _objects(tree.get("contained")) if _type_of(each) in RESOURCE_TYPES]
+
+
+def _objects(value: Any) -> list[dict[str, Any]]:
+    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
 
 
 def _type_of(tree: dict[str, Any]) -> str:

@@ -20,7 +20,9 @@ import msgspec
 from fhir_server.resources import compartment
 from fhir_server.search.values import Values
 
-_PATIENT: Final = "Patient/"
+PATIENT: Final = "Patient"
+BUNDLE: Final = "Bundle"
+_PATIENT: Final = f"{PATIENT}/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,11 @@ def parameters(type_: str) -> tuple[str, ...]:
     return (*membership(type_), *policy().about.get(type_, ()))
 
 
+def may_be_about(type_: str) -> bool:
+    """Tell whether a ``type_`` may be about a patient: a Bundle is about those whom its entries are about."""
+    return type_ in (PATIENT, BUNDLE) or bool(parameters(type_))
+
+
 def subjects(type_: str, id_: str, values: Values) -> tuple[str, ...]:
     """Return the ids of the patients that ``type_/id_`` with these references is about, each once.
 
@@ -66,7 +73,7 @@ def members(type_: str, id_: str, values: Values) -> tuple[str, ...]:
 
 
 def _patients(params: tuple[str, ...], type_: str, id_: str, values: Values) -> tuple[str, ...]:
-    found = [id_] if type_ == "Patient" else []
+    found = [id_] if type_ == PATIENT else []
     if params:
         found += [
             target[len(_PATIENT) :]

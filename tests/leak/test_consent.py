@@ -17,7 +17,7 @@ from fhir_server.access.agreements import Agreement, contract
 from fhir_server.consent.groups import Consents
 from tests import engines
 from tests.consent.filed import consent, deny_all
-from tests.http.server import Tree, bundle, entry, links, load, matches, refused
+from tests.http.server import Tree, links, load, matches, refused
 from tests.leak.house import (
     ROOT,
     SECRET,
@@ -35,7 +35,7 @@ from tests.leak.house import (
     world,
 )
 from tests.leak.test_agreements import SIGNATURE
-from tests.leak.test_reading import ENTRIES, ROUTES
+from tests.leak.test_reading import ROUTES, asked_together
 
 TREAT = {"purposes": ["TREAT"]}
 DOCTOR = token("user/*.cruds", fhirUser="Practitioner/doctor", organization="Organization/here", **TREAT)
@@ -61,6 +61,7 @@ BESIDE = [
             "Task": ("task", "focus"),
             "GuidanceResponse": ("guidance",),
             "Linkage": ("linkage",),
+            "Bundle": ("bundle",),
             "Provenance": ("trace", "alone", "source", "traced", "made-of"),
         }.items()
         for name in names
@@ -73,8 +74,9 @@ BESIDE = [
     Route("search", "Task?focus=Patient/mine", "mine-focus"),
     Route("chain", f"Task?patient.family={SECRET}"),
     Route("reverse chain", "Organization?_has:Task:owner:subject=Patient/hidden"),
-    Route("search", "GuidanceResponse?_total=accurate", None),
-    Route("search", "Linkage?_total=accurate", None),
+    Route("search", "GuidanceResponse?_total=accurate"),
+    Route("search", "Linkage?_total=accurate"),
+    Route("search", "Bundle?_total=accurate"),
     Route("search", "Provenance?_total=accurate&_count=50", "mine-trace"),
     Route("search", "Provenance?target=Observation/hidden-1"),
     Route("search", "Provenance?patient=Patient/mine&_summary=count", '"total":1'),
@@ -140,6 +142,12 @@ def beside(id_: str, patient: str) -> list[Tree]:
             "id": f"{id_}-linkage",
             "item": [{"type": kind, "resource": who} for kind in ("source", "alternate")],
             "author": here,
+        },
+        {
+            "resourceType": "Bundle",
+            "id": f"{id_}-bundle",
+            "type": "collection",
+            "entry": [{"resource": value("inside", patient, "1111-1", "1.5")}],
         },
         provenance(f"{id_}-trace", f"Patient/{patient}", f"Observation/{patient}-1"),
         provenance(f"{id_}-alone", f"Observation/{patient}-1"),
@@ -213,6 +221,7 @@ def test_a_provenance_is_seen_with_all_that_it_tells_of_and_so_is_a_task(house: 
         assert set(house.find("Task?_count=50")) == {"mine-task", "mine-focus"}
         assert house.find("GuidanceResponse") == ["mine-guidance"]
         assert house.find("Linkage") == ["mine-linkage"]
+        assert house.find("Bundle") == ["mine-bundle"]
     with house.as_(ROOT):
         assert len(house.find("Provenance?_count=50")) == 8
         assert len(house.find("Task?_count=50")) == 4
@@ -221,12 +230,7 @@ def test_a_provenance_is_seen_with_all_that_it_tells_of_and_so_is_a_task(house: 
 @pytest.mark.parametrize("caller", CALLERS)
 @pytest.mark.parametrize("kind", ["batch", "transaction"])
 def test_an_entry_of_a_bundle_is_told_no_more(house: Guarded, twin: Guarded, kind: str, caller: str) -> None:
-    posted = bundle(kind, (entry(method, url) for method, url in ENTRIES))
-    with house.as_(CALLERS[caller]), twin.as_(CALLERS[caller]):
-        answer, without = house.post("", posted), twin.post("", posted)
-
-    assert told(answer) == told(without)
-    assert "1111-1" in answer.text
+    not_there(house, twin, asked_together(kind), CALLERS[caller])
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from typing import Any
 from fhir_server.faults import Fault, Kind
 from fhir_server.search.joined import is_indexed
 from fhir_server.search.parameters import CLINICAL_DATE
-from fhir_server.search.subjects import parameters
+from fhir_server.search.subjects import may_be_about
 
 SEQUENCE_BITS = 40
 LIVE, DELETED = 0, 1
@@ -139,7 +139,7 @@ def _add_policy_classes(connection: sqlite3.Connection) -> None:
     connection.execute("ALTER TABLE head ADD COLUMN pat INTEGER")
     connection.execute("UPDATE head SET pat=0 WHERE state=?", (DELETED,))
     for number, type_ in connection.execute("SELECT t, name FROM type").fetchall():
-        if type_ != "Patient" and not parameters(type_):
+        if not may_be_about(type_):
             connection.execute("UPDATE head SET pat=0 WHERE sk>=? AND sk<?", type_range(number))
     connection.execute("CREATE INDEX head_pending ON head(sk) WHERE pat IS NULL")
 
@@ -221,7 +221,16 @@ def _add_class_used(connection: sqlite3.Connection) -> None:
 def _renew_subjects(connection: sqlite3.Connection) -> None:
     """Mark what had no patients before that its own elements name: ``reindex`` finds out which."""
     types = ("Contract", "GuidanceResponse", "Linkage", "MessageHeader", "PaymentNotice", "Provenance")
-    for name in (*types, "Task", "VerificationResult"):
+    _forget_patients(connection, *types, "Task", "VerificationResult")
+
+
+def _renew_bundles(connection: sqlite3.Connection) -> None:
+    """Mark the Bundles, which are about those whom their entries are about."""
+    _forget_patients(connection, "Bundle")
+
+
+def _forget_patients(connection: sqlite3.Connection, *types: str) -> None:
+    for name in types:
         for (number,) in connection.execute("SELECT t FROM type WHERE name=?", (name,)).fetchall():
             statement = "UPDATE head SET pat=NULL WHERE sk>=? AND sk<? AND state=?"
             connection.execute(statement, (*type_range(number), LIVE))
@@ -241,6 +250,7 @@ MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     _drop_moments,
     _add_class_used,
     _renew_subjects,
+    _renew_bundles,
 )
 """Step n leads from schema version n to n + 1. Steps are never edited once released; new ones follow."""
 

@@ -115,6 +115,23 @@ def test_what_is_in_no_compartment_is_about_whom_its_own_elements_name(
         assert members(tree["resourceType"], "x", EXTRACTOR.extract(whole)) == ()
 
 
+def test_a_bundle_is_about_those_whom_its_entries_are_about() -> None:
+    inner = {"resourceType": "Bundle", "entry": [{"resource": {"resourceType": "Patient", "id": "3"}}]}
+    resources = [
+        {"resourceType": "Patient", "id": "1"},
+        {"resourceType": "Observation", "subject": to("Patient/2")},
+        {"resourceType": "Observation", "subject": to("Patient/1")},
+        {"resourceType": "Organization", "id": "4"},
+        inner,
+    ]
+    entries = [*({"resource": each} for each in resources), {"fullUrl": "urn:x"}, "x"]
+    tree = {"resourceType": "Bundle", "id": "b", "type": "collection", "entry": entries}
+
+    assert about(tree) == ("1", "2", "3")
+    assert members("Bundle", "b", EXTRACTOR.extract(tree)) == ()
+    assert about({"resourceType": "Bundle", "entry": {"resource": 1}}) == ()
+
+
 def _elements(type_: str, code: str) -> set[tuple[str, ...]]:
     """Return the elements that a parameter reads, by the names on the way to them."""
     found = paths(catalogue(type_)[code].expression, type_)

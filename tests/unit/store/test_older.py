@@ -44,13 +44,16 @@ def test_the_migration_leaves_open_what_only_the_bodies_say() -> None:
     connection.close()
 
 
+RENEWED = {*policy().about, "Bundle"}
+
+
 def test_what_newly_has_patients_is_marked_and_nothing_else() -> None:
     """The step after which a Task is about whom it is for; ``_renew_subjects`` names the types."""
     connection = sqlite3.connect(":memory:", isolation_level=None)
     at = [step.__name__ for step in schema.MIGRATIONS].index("_renew_subjects")
     for step in schema.MIGRATIONS[:at]:
         step(connection)
-    types = {"Patient": 1, "Observation": 2, **{each: 3 + n for n, each in enumerate(sorted(policy().about))}}
+    types = {"Patient": 1, "Observation": 2, **{each: 3 + n for n, each in enumerate(sorted(RENEWED))}}
     for name, number in types.items():
         connection.execute("INSERT INTO type VALUES(?, ?)", (number, name))
         for offset, state in enumerate((schema.LIVE, schema.DELETED)):
@@ -63,7 +66,7 @@ def test_what_newly_has_patients_is_marked_and_nothing_else() -> None:
     rows = connection.execute(
         "SELECT t.name, h.state FROM head h JOIN type t ON t.t=h.sk>>40 WHERE h.pat IS NULL"
     )
-    assert set(rows.fetchall()) == {(name, schema.LIVE) for name in policy().about}
+    assert set(rows.fetchall()) == {(name, schema.LIVE) for name in RENEWED}
     connection.close()
 
 
