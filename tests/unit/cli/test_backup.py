@@ -206,6 +206,26 @@ def test_a_quick_backup_looks_at_the_structure_alone(house: RealHouse, place: Pa
     assert len(making.complete(place / "new")) == 1
 
 
+def test_a_quick_restore_looks_at_the_structure_alone(house: RealHouse, place: Path) -> None:
+    printed = house.ends("restore", only(place), "--quick", "--keys", place / "keys")
+
+    assert "the file is whole" in printed
+    assert "Sound" in house.ends("check", "--keys", place / "keys")
+
+
+@pytest.mark.parametrize("options", [(), ("--quick",)])
+def test_with_another_houses_keys_there_is_no_backup(
+    house: RealHouse, place: Path, tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    house.run("init", "--data", tmp_path / "other")
+    shutil.move(place / "data", house.data)
+
+    printed = house.ends("backup", place / "new", *options, "--keys", tmp_path / "other/keys", code=1)
+
+    assert "key" in printed
+    assert list((place / "new").iterdir()) == []
+
+
 def test_a_damaged_log_is_copied_as_it_is_for_whoever_looks_into_it(house: RealHouse, place: Path) -> None:
     segment = max((place / "data/audit/p00").glob("*.seg"))
     segment.with_suffix(".json").unlink()
