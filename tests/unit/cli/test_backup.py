@@ -271,6 +271,7 @@ def test_a_mongodb_database_is_copied_by_its_own_tools(house: House, place: Path
     assert "horse" not in ended.err
 
 
+@pytest.mark.sqlite_file("a backup copies SQLite's file")
 def test_a_backup_of_a_server_under_load_has_whole_requests_and_a_log_that_follows(
     house: RealHouse, tmp_path: Path
 ) -> None:
