@@ -6,11 +6,11 @@ https://hl7.org/fhir/R4/http.html#paging
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Final
 
 from fhir_server.search.query import Position, Query
 from fhir_server.store.api import Page, Stored
+from fhir_server.store.shown import page, shown
 from fhir_server.store.sqlite.reader import Session
 from fhir_server.store.sqlite.records import Opener
 from fhir_server.store.sqlite.walks import Match
@@ -29,17 +29,10 @@ def page_of(
 
     Raises :class:`reader.Late` when the session's time is over, or in the event loop when there are many.
     """
-    back, more = query.before is not None, bool(query.count) and len(matches) > query.count
-    shown = matches[-query.count :] if back and query.count else matches[: query.count]
-    stored = _opened(opener, session, [sk for sk, _ in shown])
-    positions = [Position(keys, sk) for sk, keys in shown]
-    page = Page(stored, total, None, positions=positions)
-    if not shown:
-        return page
-    first, last = positions[0], positions[-1]
-    if back:
-        return replace(page, next=last, previous=first if more else None)
-    return replace(page, next=last if more else None, previous=first if query.after else None)
+    chosen, more = shown(query, matches)
+    stored = _opened(opener, session, [sk for sk, _ in chosen])
+    positions = [Position(keys, sk) for sk, keys in chosen]
+    return page(query, stored, positions, more=more, total=total)
 
 
 def _opened(opener: Opener, session: Session, numbers: Sequence[int]) -> list[Stored]:
