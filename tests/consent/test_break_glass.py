@@ -13,7 +13,7 @@ from fhir_server.consent.compile import compile_rule
 from fhir_server.consent.rule import NO_TERMS, clause, rule
 from fhir_server.search.predicate import NOTHING
 from fhir_server.store.sqlite.store import Options
-from tests.consent.filed import ACT, HERE, MINE, PSY, consent, sad
+from tests.consent.filed import ACT, HERE, MINE, PSY, consent, deny_all, sad
 from tests.http.server import Tree, load, matches, refused
 from tests.leak.house import ROOT, Guarded, guarded, token
 
@@ -118,6 +118,37 @@ def test_the_patient_and_the_privacy_officer_are_told(house: Guarded) -> None:
         assert task["code"]["coding"][0]["code"] == "break-glass-review"
         assert task["owner"] == {"reference": "Organization/here"}
         assert task["requester"] == {"reference": "Practitioner/doctor"}
+
+
+def test_a_patient_who_denies_the_hospital_everything_hides_no_review_of_who_broke_the_glass(
+    house: Guarded,
+) -> None:
+    """Nor any other Task for the patient than the review is shown for that, nor the review to others."""
+    with house.as_(ROOT):
+        for tree in deny_all("mine", "Organization/here"):
+            house.create(tree)
+        other = {
+            "resourceType": "Task",
+            "status": "requested",
+            "intent": "order",
+            "for": {"reference": "Patient/mine"},
+        }
+        hidden_task = house.create({**other, "owner": {"reference": "Organization/here"}})["id"]
+    told = opened(house)
+    review, message = (told[name]["valueReference"]["reference"] for name in ("task", "communication"))
+
+    office = {"client_id": "office", "organization": "Organization/here"}
+    for bearer in (token("system/*.rs", **office), token("system/*.rs", purposes=["TREAT"], **office)):
+        with house.as_(bearer):
+            assert house.find("Task") == [review.partition("/")[2]]
+            assert house.get(review).status_code == 200
+            assert house.get(f"Task/{hidden_task}").status_code == 404
+    with house.as_(token("system/*.rs", client_id="office", organization="Organization/there")):
+        assert house.get(review).status_code == 404
+    with house.as_(token("system/*.rs", client_id="portal", purposes=["TREAT"])):
+        assert house.get(review).status_code == 404
+    with house.as_(MINE):
+        assert house.get(message).status_code == 200
 
 
 def test_what_is_proof_against_emergencies_stays_closed(house: Guarded) -> None:

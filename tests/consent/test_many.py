@@ -89,21 +89,30 @@ def test_what_cannot_say_so_is_too_costly(house: Guarded) -> None:
         refused(answer, 403, "too-costly")
 
 
-def test_who_withdraws_makes_room_for_all_from_the_next_search_on(house: Guarded) -> None:
-    with house.as_(ROOT):
-        filed = [house.get(f"Consent/{each}").json() for each in house.find("Consent")]
-        for tree in filed:
-            house.put(f"Consent/{tree['id']}", {**tree, "status": "inactive"})
-    with house.as_(GUEST):
-        assert not warned(house.get("Observation"))
-        assert "mine-1" in house.find("Observation?_count=50")
-    with house.as_(ROOT):
-        for tree in filed:
-            house.put(f"Consent/{tree['id']}", tree)
-    with house.as_(GUEST):
-        assert warned(house.get("Observation"))
-        assert "mine-1" not in house.find("Observation?_count=50")
-        assert "mine-1" not in house.find("Observation?patient=mine&_count=50")
+def test_who_withdraws_makes_room_for_all_from_the_next_search_on_in_every_worker(house: Guarded) -> None:
+    workers = house, house.beside()
+    workers[1].start()
+    try:
+        with house.as_(ROOT):
+            filed = [house.get(f"Consent/{each}").json() for each in house.find("Consent")]
+        for _ in range(2):
+            for each in workers:
+                with each.as_(GUEST):
+                    assert warned(each.get("Observation"))
+                    assert "mine-1" not in each.find("Observation?_count=50")
+                    assert "mine-1" not in each.find("Observation?patient=mine&_count=50")
+            with house.as_(ROOT):
+                for tree in filed:
+                    house.put(f"Consent/{tree['id']}", {**tree, "status": "inactive"})
+            for each in workers:
+                with each.as_(GUEST):
+                    assert not warned(each.get("Observation"))
+                    assert "mine-1" in each.find("Observation?_count=50")
+            with house.as_(ROOT):
+                for tree in filed:
+                    house.put(f"Consent/{tree['id']}", tree)
+    finally:
+        workers[1].close()
 
 
 @pytest.mark.parametrize(
