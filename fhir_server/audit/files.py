@@ -148,6 +148,10 @@ class FileShelf:
         os.close(handle)
         return is_free
 
+    def is_idle(self) -> bool:
+        """Tell whether no process holds the lock of any chain."""
+        return all(self.is_free(chain) for chain in self.chains())
+
     def take(self) -> FileHold:
         """Take the first chain whose lock is free."""
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -16,12 +16,12 @@ from fhir_server.faults import Fault, Kind
 def take_over(source: Shelf, target: MongoShelf) -> Iterator[Segment]:
     """Take over what ``target`` lacks of the log in ``source``; yield each segment once it is there.
 
-    One that was stopped goes on. Raises Fault(CONFLICT) while a process writes to the source, and when the
+    One that was stopped goes on. Raises Fault(CONFLICT) while a process writes to either, and when the
     target has chains of its own by the same names.
     """
+    if not (source.is_idle() and target.is_idle()):
+        raise Fault(Kind.CONFLICT, "A server still writes to the old log, or to the new one: stop it first.")
     chains = source.chains()
-    if not all(source.is_free(chain) for chain in chains):
-        raise Fault(Kind.CONFLICT, "A server still writes to the old log: stop it first.")
     for chain in chains:
         _refuse_strangers(source, target, chain)
     heads = source.heads()

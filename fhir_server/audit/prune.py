@@ -43,10 +43,9 @@ def prune(shelf: Shelf, keys: AuditKeys, days: int, now: int) -> list[str]:
     """
     if days < LEAST_DAYS:
         raise Fault(Kind.BAD_REQUEST, f"The audit is kept for at least {LEAST_DAYS} days.")
-    chains = shelf.chains()
-    if not all(shelf.is_free(chain) for chain in chains):
+    if not shelf.is_idle():
         raise Fault(Kind.CONFLICT, "The server is running: stop it, then prune the audit.")
-    return [name for chain in chains for name in _prune_chain(shelf, chain, keys, days, now)]
+    return [name for chain in shelf.chains() for name in _prune_chain(shelf, chain, keys, days, now)]
 
 
 def _prune_chain(shelf: Shelf, chain: str, keys: AuditKeys, days: int, now: int) -> list[str]:

@@ -138,6 +138,9 @@ class Shelf(Protocol):
     def is_free(self, chain: str) -> bool:
         """Tell whether no process holds a chain."""
 
+    def is_idle(self) -> bool:
+        """Tell whether no process holds any chain."""
+
     def take(self) -> Hold:
         """Take the first chain that is free, or a new one."""
 

@@ -159,6 +159,15 @@ def test_a_lease_that_was_given_free_is_not_the_former_owners_any_more(shelf: Mo
     assert shelf.is_free("p00")
 
 
+def test_a_process_that_has_written_nothing_yet_holds_its_chain_all_the_same(shelf: MongoShelf) -> None:
+    assert shelf.is_idle()
+    hold = shelf.take()
+    assert shelf.chains() == []
+    assert not shelf.is_idle()
+    hold.release()
+    assert shelf.is_idle()
+
+
 async def test_a_log_that_lost_its_chain_refuses_one_group_and_goes_on_in_another_chain(
     tmp_path: Path, shelf: MongoShelf, caplog: pytest.LogCaptureFixture
 ) -> None:

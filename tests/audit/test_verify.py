@@ -164,10 +164,12 @@ def test_pruning_less_than_the_law_allows_is_refused(log: Hands, tmp_path: Path)
 
 def test_pruning_while_a_process_holds_a_chain_is_refused(log: Hands, tmp_path: Path) -> None:
     hold = log.shelf.take()
+    assert not log.shelf.is_idle()
     with pytest.raises(Fault, match="stop it"):
         prune(log.shelf, keys_in(tmp_path), 180, NOW + 1000 * DAY_MS)
     hold.release()
 
+    assert log.shelf.is_idle()
     assert len(written(tmp_path)) == 12
 
 

@@ -116,7 +116,7 @@ def _taking(owner: str, seconds: float) -> list[Document]:
     ]
 
 
-def is_free(leases: Collection[Document], name: str) -> bool:
-    """Tell whether nobody has the lease ``name``. Raises PyMongoError."""
-    found = leases.aggregate([{"$match": {"_id": name}}, {"$project": {"is_free": _IS_FREE}}])
+def are_free(leases: Collection[Document], wanted: Document) -> bool:
+    """Tell whether nobody has any of the leases that are ``wanted``. Raises PyMongoError."""
+    found = leases.aggregate([{"$match": wanted}, {"$project": {"is_free": _IS_FREE}}])
     return all(each["is_free"] for each in found)

@@ -11,7 +11,7 @@ from pymongo.errors import DuplicateKeyError
 
 from fhir_server.audit.mongodb.hold import PIECE_BYTES, MongoHold
 from fhir_server.audit.mongodb.lease import SECONDS as LEASE_SECONDS
-from fhir_server.audit.mongodb.lease import Lease, is_free
+from fhir_server.audit.mongodb.lease import Lease, are_free
 from fhir_server.audit.mongodb.place import SECONDS, Place, key_of, keys_from, reached
 from fhir_server.audit.shelf import Position, Segment
 from fhir_server.faults import Fault, Kind
@@ -145,7 +145,12 @@ class MongoShelf:
     def is_free(self, chain: str) -> bool:
         """Tell whether nobody has the lease of a chain."""
         with reached():
-            return is_free(self.place.leases, chain)
+            return are_free(self.place.leases, {"_id": chain})
+
+    def is_idle(self) -> bool:
+        """Tell whether nobody has any lease: a process has one before its chain has a segment."""
+        with reached():
+            return are_free(self.place.leases, {})
 
     def take(self) -> MongoHold:
         """Take the first chain whose lease is free."""
