@@ -23,8 +23,9 @@ from fhir_server.store.sqlite.trouble import closed, is_interrupt, too_costly, u
 T = TypeVar("T")
 
 INLINE_SECONDS = 0.003
-_SAFELY = 0.5
-"""What took so much of that in the pool would have been quick in the event loop too, had it been busy."""
+_MEANT = 0.8
+"""What took so much of that, of the processor, is taken for work that is too long. To wait for a processor is
+not: a busy machine would send all searches to the pool, where each costs more."""
 
 UNLIMITED = 1e9
 """Seconds for work that may take as long as it takes."""
@@ -36,7 +37,11 @@ _FOREVER = float("inf")
 
 
 class Late(Exception):
-    """The time allowed is over."""
+    """The time allowed is over; ``foreseen``: it is not, but what is still to do would take longer."""
+
+    def __init__(self, *, foreseen: bool = False) -> None:
+        super().__init__()
+        self.foreseen = foreseen
 
 
 class Session:
@@ -67,7 +72,7 @@ class Session:
     def leave_loop(self) -> None:
         """Raise :class:`Late` in the event loop: what follows takes long, and no handler would stop it."""
         if self._in_loop:
-            raise Late
+            raise Late(foreseen=True)
 
     def attempt(
         self, work: Callable[[Session], T], seconds: float, given_up: threading.Event | None = None
@@ -140,10 +145,11 @@ class Readers:
             raise closed()
         known = shape() if quick and shape and self._stopped else None
         if quick and (known is None or known not in self._stopped):
+            began = time.thread_time()
             try:
                 return self._faulty(self._inline, work, INLINE_SECONDS)
-            except Late:
-                if shape is not None:
+            except Late as late:
+                if shape is not None and (late.foreseen or _is_long(time.thread_time() - began)):
                     self._stopped.add(shape())
                 known = None
         limit = self._seconds if seconds is None else seconds
@@ -158,7 +164,7 @@ class Readers:
             given_up.set()
             raise
         if known is not None:
-            if taken > INLINE_SECONDS * _SAFELY:
+            if _is_long(taken):
                 self._stopped.add(known)
             else:
                 self._stopped.was_quick(known)
@@ -202,3 +208,8 @@ class Readers:
         await asyncio.get_running_loop().run_in_executor(None, self._pool.shutdown)
         for session in self._sessions:
             session.connection.close()
+
+
+def _is_long(seconds: float) -> bool:
+    """Tell whether work that took so much of a processor is too long for the event loop."""
+    return seconds >= INLINE_SECONDS * _MEANT

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import sqlite3
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -157,4 +158,27 @@ async def test_work_that_stays_slow_in_the_pool_stays_there(
         await readers.run(heavy, shape=lambda: ("a",))
 
     assert places == [True, *[False] * (_TRUST + 2)]
+    await readers.close()
+
+
+@pytest.mark.parametrize("works", [True, False])
+async def test_work_that_waited_for_a_processor_is_tried_again_and_work_that_used_one_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, works: bool
+) -> None:
+    monkeypatch.setattr(reader, "INLINE_SECONDS", 0.02)
+    readers = Readers(lambda: schema.connect(tmp_path / "x.sqlite"), threads=1, seconds=60)
+    places: list[bool] = []
+
+    def slow(session: Session) -> None:
+        places.append(session._in_loop)
+        began = time.thread_time()
+        while works and time.thread_time() - began < 0.03:
+            pass
+        time.sleep(0.03)
+        session.check()
+
+    for _ in range(2):
+        await readers.run(slow, shape=lambda: ("a",))
+
+    assert places == ([True, False, False] if works else [True, False, True, False])
     await readers.close()
