@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 
-from fhir_server.store.api import Reclass, Slice, Stale
+from fhir_server.search.predicate import Not, Present, Where
+from fhir_server.search.visibility import Visibility
+from fhir_server.store.api import HistoryQuery, Reclass, Slice, Stale
 from fhir_server.store.state import Put, Remove
 from fhir_server.store.upkeep import JobUnderWay
-from tests.contract.store_world import a_store, open_mongo
+from tests.contract.store_world import ALL, a_store, change, open_mongo, put
 
 ALWAYS = (-(10**15), 10**15)
 
@@ -114,3 +116,33 @@ async def test_a_revocation_elsewhere_changes_the_stamp_here(pair: tuple[Any, An
     await pair[1].state.apply([Put("revoked", "token", b"", None)])
 
     assert await pair[0].state.stamp() != before
+
+
+async def test_what_is_told_is_made_of_plain_integers(tmp_path: Path) -> None:
+    """The driver's own kind of long integers can be written to no JSON."""
+    large = 2**40
+    async with a_store("mongodb-standard", tmp_path, clock=lambda: large) as store:
+        for first in range(2):
+            await put(store, *(change("Patient", f"p{n}", first + 1, updated=large) for n in range(64)))
+        await store.commit([], (), [Reclass("p", 0, (Slice(*ALWAYS, b"rule"),))])
+        await store.state.apply([Put("a", "b", b"", 0, large + 1)])
+        job = await store.jobs.add("count", {}, large)
+        history = await store.history(ALL, HistoryQuery("Patient", count=1))
+        limited = Visibility("test", {"Patient": Not(Where("none", Present()))})
+        narrow = await store.history(limited, HistoryQuery("Patient", count=1))
+        [standing] = await store.policies.standing(["p"])
+        record, facts, stamps = await store.state.get("a", "b"), await store.facts(), await store.stamps()
+        told = {
+            "job": (await store.jobs.get(job.id)).created,
+            "history": history.next,
+            "limited history": narrow.next,
+            "version": history.versions[0].updated,
+            "rebuild": (await store.parameters.rebuild("Patient")).next,
+            "span": standing.spans[0].start,
+            "record": record.expires,
+            "facts": facts.versions,
+            "stamps": stamps.governing,
+            "stamp": await store.state.stamp(),
+        }
+
+    assert {name: type(each) for name, each in told.items()} == dict.fromkeys(told, int)

@@ -118,7 +118,7 @@ class MongoPolicies:
         content = open_standing(self._tools.envelope, row["_id"], row["v"], row["p"])
         if content.patient != patient:
             return Standing(patient)
-        spans = tuple(Span(each["a"], each["b"], each["n"]) for each in row["z"])
+        spans = tuple(Span(int(each["a"]), int(each["b"]), each["n"]) for each in row["z"])
         return Standing(patient, row["v"], spans, content.note)
 
 

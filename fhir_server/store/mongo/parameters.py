@@ -108,7 +108,7 @@ class MongoParameters:
         lane = await self._tools.stamps.enter(session)
         found = await self._found({"t": type_, "l": 1, "n": {"$gt": Int64(after)}}, session)
         rows = await self._give(found, session, generation=lane.generation)
-        return Rebuilt(found[-1]["n"] if len(found) == _STEP else None, len(found), rows)
+        return Rebuilt(int(found[-1]["n"]) if len(found) == _STEP else None, len(found), rows)
 
     async def _found(self, where: Document, session: AsyncClientSession) -> list[Document]:
         wanted = {**PROJECTION, "c": 1, **dict.fromkeys(_FIELDS, 1)}

@@ -91,7 +91,7 @@ class Past:
         found = [row for row in rows if "total" not in row]
         shown = found[: query.count]
         more = bool(shown) and len(found) > query.count
-        return HistoryPage(await self.tools.opener.all(shown), total, shown[-1]["w"] if more else None)
+        return HistoryPage(await self.tools.opener.all(shown), total, int(shown[-1]["w"]) if more else None)
 
     def _judgement(self, visibility: Visibility, session: AsyncClientSession | None) -> Judgement:
         return Judgement(
@@ -131,7 +131,7 @@ class _Filtered:
         begin = 0 if query.before is None else bisect_left(found, -query.before + 1, key=lambda w: -w)
         shown = found[begin : begin + query.count]
         more = bool(shown) and len(found) > begin + query.count
-        return HistoryPage(await self._open(types, shown), len(found), shown[-1] if more else None)
+        return HistoryPage(await self._open(types, shown), len(found), int(shown[-1]) if more else None)
 
     async def _of_type(self, type_: str) -> AsyncIterator[int]:
         """Yield the numbers of the versions of one type that may be seen.

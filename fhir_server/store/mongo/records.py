@@ -39,7 +39,7 @@ class Opener:
         """Open a document whose payload stands in it (:meth:`fetched`)."""
         type_, method, body = document["t"], document["m"], self.body(document)
         content = b"" if method == DELETE else body
-        return Stored(type_, id_of(type_, body), document["v"], document["u"], METHODS[method], content)
+        return Stored(type_, id_of(type_, body), document["v"], int(document["u"]), METHODS[method], content)
 
     async def fetched(self, documents: Iterable[Document]) -> list[Document]:
         """Return documents with their payloads in them: those that lie in files are fetched."""

@@ -202,4 +202,5 @@ class MongoStamps:
             [found] = await rows.to_list()
         except PyMongoError as error:
             raise unavailable(error) from error
-        return Reading(Stamps(found["generation"], found["governing"], found["classes"]), found["state"])
+        stamps = Stamps(int(found["generation"]), int(found["governing"]), int(found["classes"]))
+        return Reading(stamps, int(found["state"]))

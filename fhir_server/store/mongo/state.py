@@ -145,7 +145,7 @@ class MongoState:
         except Damaged:
             raise sealed.unreadable_record() from None
         return Record(
-            kind, content.key, version, content.body, None if expires == NEVER else expires, content.tags
+            kind, content.key, version, content.body, None if expires == NEVER else int(expires), content.tags
         )
 
 
