@@ -29,6 +29,9 @@ if given := os.environ.pop("FHIR_STORE", ""):
 DEFAULT: Final = os.environ.get("TEST_ENGINE", SQLITE)
 """The engine of the tests that are not run on every one; workers inherit the variable."""
 
+_PATIENT: Final = "60"
+"""FHIR_SEARCH_SECONDS on MongoDB: the stand-in is slow, and the machine is busy with other tests."""
+
 _current = DEFAULT
 
 
@@ -61,7 +64,7 @@ def address(folder: Path) -> str:
 def environment(folder: Path) -> dict[str, str]:
     """Return the variables by which a process of its own finds the store of this data folder."""
     named = address(folder)
-    return {"FHIR_STORE": named} if named else {}
+    return {"FHIR_STORE": named, "FHIR_SEARCH_SECONDS": _PATIENT} if named else {}
 
 
 def settings(folder: Path, suite: str = "standard", **given: Any) -> Settings:
@@ -69,6 +72,7 @@ def settings(folder: Path, suite: str = "standard", **given: Any) -> Settings:
     if not (folder / "keys").exists():
         KeyRing.create(folder / "keys", suite)
     folder.chmod(0o700)
-    return Settings.model_validate(
-        {"data": folder, "store": address(folder), "base_url": "", "log_level": "error", **given}
-    )
+    named = address(folder)
+    slow = {"search_seconds": _PATIENT} if named else {}
+    usual = {"data": folder, "store": named, "base_url": "", "log_level": "error"}
+    return Settings.model_validate({**usual, **slow, **given})
