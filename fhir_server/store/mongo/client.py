@@ -51,6 +51,11 @@ _TOO_LONG: Final = frozenset({50, 262})  # MaxTimeMSExpired, ExceededTimeLimit
 _TOO_BIG: Final = frozenset({10334, 17280, 17419, 17420})  # BSONObjectTooLarge and its elder kin
 _NOT_ALLOWED: Final = frozenset({13, 18, 8000})  # Unauthorized, AuthenticationFailed
 
+_LOOK: Final = "The store does not answer. Whether something was stored is not known; look, then repeat."
+_READ_FIRST: Final = (
+    "The store did not say in time whether the change is kept. Read the record before repeating it."
+)
+
 _FIRST_PAUSE_SECONDS: Final = 0.002
 _LONGEST_PAUSE_SECONDS: Final = 0.25
 
@@ -151,7 +156,7 @@ class Engine:
                 if not error.has_error_label(_UNKNOWN) or _is_too_long(error):
                     raise
                 if not await pauses.again():
-                    raise uncertain() from error
+                    raise Uncertain(_READ_FIRST) from error
             else:
                 return
 
@@ -247,30 +252,28 @@ def unavailable(error: PyMongoError) -> Fault:
             "The store does not let this server in. Its owner must see to the account in FHIR_STORE.",
             headers=_RETRY,
         )
-    sentence = _sentence(error)
-    if sentence:
+    # In a transaction that was not being committed nothing can have been kept.
+    is_certain = error.has_error_label(_TRANSIENT)
+    if isinstance(error, ConnectionFailure):
+        return silent() if is_certain else Uncertain(_LOOK)
+    if is_certain:
+        sentence = "Others are writing to the same records. Nothing was stored; repeat the request."
         return Fault(Kind.UNAVAILABLE, sentence, headers=_RETRY)
     return Fault(Kind.EXCEPTION, "The store could not carry out the request. Nothing was stored.")
 
 
-def _sentence(error: PyMongoError) -> str:
-    """Say what passes by itself; "" for what does not."""
-    # In a transaction that was not being committed nothing can have been kept.
-    is_certain = error.has_error_label(_TRANSIENT)
-    if isinstance(error, ConnectionFailure):
-        if is_certain:
-            return "The store does not answer. Nothing was stored; repeat the request."
-        return "The store does not answer. Whether something was stored is not known; look, then repeat."
-    if is_certain:
-        return "Others are writing to the same records. Nothing was stored; repeat the request."
-    return ""
+class Uncertain(Fault):
+    """Nobody can say whether the change was kept; ``sentence`` says what to do."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(Kind.UNAVAILABLE, sentence, headers=_RETRY)
 
 
-def uncertain() -> Fault:
-    """Make the fault of a commit of which nobody could say in time whether it took place."""
+def silent() -> Fault:
+    """Make the fault of a store that does not answer, and has kept nothing."""
     return Fault(
         Kind.UNAVAILABLE,
-        "The store did not say in time whether the change is kept. Read the record before repeating it.",
+        "The store does not answer. Nothing was stored; repeat the request.",
         headers=_RETRY,
     )
 

@@ -20,7 +20,7 @@ from pymongo.errors import PyMongoError
 
 from fhir_server.faults import Fault, Kind
 from fhir_server.store.mongo import guards
-from fhir_server.store.mongo.client import closed, unavailable
+from fhir_server.store.mongo.client import Uncertain, closed, unavailable
 from fhir_server.store.mongo.commit import Batch, Commit, Finder, SealedBefore
 from fhir_server.store.mongo.opening import mark
 from fhir_server.store.mongo.prepared import seal
@@ -191,7 +191,7 @@ class Groups:
 
     async def _forget_files(self, commit: Commit, outcome: Exception) -> None:
         """Remove the files of a commit that was refused; of one whose outcome is not known they stay."""
-        if not _concerns_all(outcome):
+        if not isinstance(outcome, Uncertain):
             await self._tools.files.forget(commit.files.values())
 
 
