@@ -17,6 +17,7 @@ from fhir_server.audit.mongodb.shelf import MongoShelf
 from fhir_server.audit.opening import refuse_other_keys
 from fhir_server.audit.shelf import Lost, Segment
 from fhir_server.audit.verify import verify
+from fhir_server.audit.writer import Options, Writer
 from fhir_server.crypto.keys import KeyFault
 from fhir_server.faults import Fault, Kind
 from tests.audit.hands import DocumentHands, content
@@ -143,6 +144,65 @@ def test_two_groups_cannot_stand_at_one_place(shelf: MongoShelf) -> None:
 
     assert shelf.content(FIRST) == HEADER + b"one"
     hold.release()
+
+
+def test_a_segment_is_begun_once(shelf: MongoShelf) -> None:
+    hold = shelf.take()
+    hold.begin(FIRST, HEADER)
+    with pytest.raises(OSError, match=FIRST.name):
+        hold.begin(FIRST, b"another\n")
+
+    assert shelf.header(FIRST) == HEADER
+    hold.release()
+
+
+class Raced(MongoShelf):
+    """A log in which something happens between the reading of a segment and its end."""
+
+    def __init__(self, address: str, happens: Callable[[], object]) -> None:
+        super().__init__(address)
+        self._happens: list[Callable[[], object]] = [happens]
+
+    def content(self, segment: Segment, start: int = 0) -> bytes | None:
+        found = super().content(segment, start)
+        while self._happens:
+            self._happens.pop()()
+        return found
+
+
+def test_a_group_that_comes_while_its_owner_is_followed_is_kept_and_counts(
+    tmp_path: Path, address: str, shelf: MongoShelf
+) -> None:
+    keys, done = keys_in(tmp_path), []
+    former = Writer.open(shelf, keys, Options())
+    assert former.write([read(1)])
+    lapse(shelf, "p00")
+    with closing(Raced(address, lambda: done.append(former.write([read(2)])))) as raced:
+        owner = Writer.open(raced, keys, Options())
+        assert done == [True]
+        assert owner.write([read(3)])
+        assert not former.write([read(4)])
+        owner.close()
+    former.close()
+
+    assert written_in(shelf, keys) == [read(1), read(2), read(3)]
+    assert verify(shelf, keys).findings == ()
+
+
+def test_a_segment_that_never_stops_growing_is_given_up_with_a_sentence(
+    tmp_path: Path, shelf: MongoShelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = keys_in(tmp_path)
+    former = Writer.open(shelf, keys, Options())
+    assert former.write([read(1)])
+    lapse(shelf, "p00")
+    monkeypatch.setattr("fhir_server.audit.recover._PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(MongoHold, "end", lambda *_: False)
+    with pytest.raises(Fault, match="by another process") as refused:
+        Writer.open(shelf, keys, Options())
+
+    assert refused.value.kind is Kind.UNAVAILABLE
+    assert shelf.is_free("p00")
 
 
 def test_a_lease_that_was_given_free_is_not_the_former_owners_any_more(shelf: MongoShelf) -> None:

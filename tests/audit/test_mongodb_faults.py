@@ -111,6 +111,24 @@ async def test_while_the_database_is_cut_off_entries_are_refused_and_afterwards_
     assert verify(shelf, keys).findings == ()
 
 
+async def test_a_chain_outlives_a_wire_that_is_cut_for_longer_than_its_lease(
+    stand_in: StandIn, wire: Proxy, database: str, keys: AuditKeys, caplog: pytest.LogCaptureFixture
+) -> None:
+    address = stand_in.address(database, wire.port)
+    with closing(MongoShelf(address, seconds=SECONDS, lease_seconds=0.3)) as shelf:
+        log = Log.open(shelf, keys)
+        await log.append([read(1)])
+        with wire.being_cut():
+            await asyncio.sleep(1.5 * SECONDS)
+        await log.append([read(2)])
+        await log.close()
+
+        assert "could not be renewed" in caplog.text
+        assert log.chain == "p00"
+        assert written_in(shelf, keys) == [read(1), read(2)]
+        assert len(shelf.segments("p00")) == 1
+
+
 async def test_a_segment_whose_closing_was_not_answered_is_closed_once(
     shelf: MongoShelf, wire: Proxy, keys: AuditKeys
 ) -> None:
