@@ -56,8 +56,8 @@ _ACTIONS: Final[Mapping[Letter, tuple[Action, ...]]] = MappingProxyType(
 """What a letter of ``cruds`` is to a Consent: who changes a record sees it too."""
 _READS: Final = frozenset({"r", "s"})
 _BINARY: Final = "Binary"
-_PROVENANCE: Final = "Provenance"
-_TELLS: Final = ("target", "entity")
+PROVENANCE: Final = "Provenance"
+TELLS: Final = ("target", "entity")
 """What a Provenance tells of: what was done, and what it was made of."""
 REVIEW: Final = "urn:fhir-server:task", "break-glass-review"
 """System and code of the Tasks by which an organisation reviews who has broken the glass."""
@@ -195,7 +195,7 @@ class _Table(Mapping[str, Predicate]):
             return EVERYTHING
         if type_ == _BINARY:
             return self._contents()
-        if type_ == _PROVENANCE:
+        if type_ == PROVENANCE:
             return all_of((self._said(type_), negate(any_of(self._telling()))))
         if type_ == "Task":
             return any_of((self._said(type_), self._reviews()))
@@ -218,11 +218,11 @@ class _Table(Mapping[str, Predicate]):
         Where that is too much for one search: of any record about a patient who hides some of the type.
         """
         # One of another Provenance is judged by its patients alone: a chain of them has no end.
-        seen = ((each, self._said(each) if each == _PROVENANCE else self[each]) for each in RESOURCE_TYPES)
+        seen = ((each, self._said(each) if each == PROVENANCE else self[each]) for each in RESOURCE_TYPES)
         hidden = {type_: negate(found) for type_, found in sorted(seen) if found != EVERYTHING}
-        if len(_TELLS) * sum(map(weight, hidden.values())) > MOST_TESTS:
+        if len(TELLS) * sum(map(weight, hidden.values())) > MOST_TESTS:
             hidden = {type_: coarse(each) for type_, each in hidden.items()}
-        yield from (Chain(param, type_, each) for type_, each in hidden.items() for param in _TELLS)
+        yield from (Chain(param, type_, each) for type_, each in hidden.items() for param in TELLS)
 
     def _reviews(self) -> Predicate:
         """Return the Tasks by which the asker's organisation reviews emergency accesses.

@@ -51,7 +51,9 @@ def migrate(from_: FromOption = None, to: ToOption = None, keys: KeysOption = No
         raise typer.Exit(1)
     out.print(f"Took over {taken:,} versions; both stores hold the same.")
     out.print("Its audit log comes over with fhir-server audit take-over, once its servers are stopped.")
-    out.print("Stop the old server, take its audit log over (`fhir-server audit take-over`), and serve the new")
+    out.print(
+        "Stop the old server, take its audit log over (`fhir-server audit take-over`), and serve the new"
+    )
     out.print("store with FHIR_STORE and the same keys; keep the old one until you trust it.")
 
 

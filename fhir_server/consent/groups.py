@@ -164,7 +164,7 @@ class Consents:
         """Return :meth:`condition` for a request about patients who are in ``classes`` alone.
 
         For when all classes are too many. A record about a patient of another class as well is hidden.
-        Raises :class:`TooManyConditions` when these are too many too.
+        Where these are too many too, those that cost most hide their patients: a refusal would tell of them.
         """
         if not may_be_about(type_):
             return EVERYTHING
@@ -172,10 +172,7 @@ class Consents:
         meant = self._rules.keys() & set(classes)
         for number in meant:
             groups.setdefault(_pair(self._rules[number], asking, type_, self._overarching), set()).add(number)
-        made = self._joined(groups, own, frozenset(self._rules.keys() - meant))
-        if made.is_cut:
-            raise TooManyConditions
-        return made.condition
+        return self._joined(groups, own, frozenset(self._rules.keys() - meant)).condition
 
     def _table(self, asking: Asking, type_: str) -> _Table:
         tables = self._tables.setdefault(asking, {})

@@ -62,6 +62,11 @@ def test_a_shape_that_is_not_its_types_names_too_many_rather_than_too_few() -> N
     assert of({"resourceType": "Observation", "subject": "?", "focus": [ref("Patient/2")]}) == ("2",)
 
 
+def test_what_is_in_no_compartment_is_in_the_record_of_whom_it_is_about() -> None:
+    assert of({"resourceType": "Task", "for": ref("Patient/1"), "owner": ref("Patient/2")}) == ("1",)
+    assert of({"resourceType": "Provenance", "entity": [{"what": ref("Patient/1")}]}) == ("1",)
+
+
 def test_versions_are_remembered_each_by_itself() -> None:
     known = Patients(remembered=1)
     first = Stored("Observation", "o", 1, 0, "PUT", encode({"subject": ref("Patient/1")}))

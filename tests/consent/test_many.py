@@ -11,7 +11,7 @@ from fhir_server.consent import groups
 from tests.consent.filed import PSY, consent
 from tests.http.server import bundle, entry, links, load, matches, refused, statuses
 from tests.leak.house import ROOT, Guarded, guarded, person, value
-from tests.leak.test_consent import GUEST, HOSPITAL, shared_world
+from tests.leak.test_consent import GUEST, HOSPITAL, HOUSE, provenance, shared_world
 from tests.leak.test_reading import sought
 
 
@@ -143,6 +143,25 @@ def test_reads_and_operations_are_answered_as_ever(house: Guarded) -> None:
         assert compartment["total"] == 2
         both = bundle("batch", [entry("GET", "Observation/mine-focus"), entry("GET", "Observation")])
         assert statuses(load(house.post("", both))) == [200, 200]
+
+
+def test_what_tells_of_records_is_read_as_ever(house: Guarded) -> None:
+    """Who has hidden nothing of it is told by nothing but the records that it tells of."""
+    with house.as_(ROOT):
+        house.put("Provenance/mine-other", provenance("mine-other", "Observation/mine-focus"))
+    with house.as_(HOUSE):
+        assert house.get("Provenance/mine-other").status_code == 200
+        assert house.get("Bundle/mine-bundle").status_code == 200
+        assert house.get("Task/mine-task").status_code == 200
+        for hidden in (
+            "mine-alone",
+            "mine-trace",
+            "hidden-alone",
+            "hidden-traced",
+            "hidden-made-of",
+            "absent",
+        ):
+            assert house.get(f"Provenance/{hidden}").status_code == 404
 
 
 def test_the_custodian_writes(house: Guarded) -> None:

@@ -376,6 +376,10 @@ def test_among_few_classes_the_others_hide_their_patients(monkeypatch: pytest.Mo
         assert sees(condition, classes)
     assert not sees(consents.condition_among(B, "Appointment", [2]), classes, **about("q"))
     assert consents.condition_among(B, "Medication", [1]) is EVERYTHING
+    # To refuse where these are too many as well would tell that there is a record about all of them.
+    several = consents.condition_among(B, "Appointment", [0, 1, 3])
+    assert sees(several, classes, **about("s"))
+    assert not sees(several, classes, **about("r"))
 
 
 def test_the_longest_unused_asking_is_forgotten_and_answered_again(monkeypatch: pytest.MonkeyPatch) -> None:
