@@ -31,6 +31,7 @@ from fhir_server.search.predicate import (
 from fhir_server.store.mongo.about import about, standings
 from fhir_server.store.mongo.filters import FALSE, TRUE, Filter, Stage, all_of, among, any_of, merged, negated
 from fhir_server.store.mongo.keys import Keys
+from fhir_server.store.mongo.leaves import is_list
 from fhir_server.store.mongo.links import followed, known, led_somewhere
 from fhir_server.store.mongo.question import Question, nodes
 
@@ -170,7 +171,7 @@ def conjuncts(predicate: Predicate) -> Iterator[Predicate]:
         case All(items):
             for item in items:
                 yield from conjuncts(item)
-        case Not(AnyOf(items)):
+        case Not(AnyOf(items) as alternatives) if not is_list(alternatives):
             yield from map(Not, items)
         case _:
             yield predicate
@@ -232,7 +233,8 @@ class _Compilation:
             case All(items):
                 return self._joined(all_of, items)
             case AnyOf(items):
-                return self._joined(any_of, items)
+                listed = self.asked.leaves.get(id(item))
+                return self._joined(any_of, items) if listed is None else Condition(listed.filter)
             case Not(inner):
                 opposite = self.condition(inner)
                 return Condition(negated(opposite.filter), opposite.lookups, opposite.is_bare)

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
 
 from fhir_server.crypto.blind import PREFIX_CHARACTERS
 from fhir_server.faults import Fault, Kind
 from fhir_server.search.predicate import (
+    AnyOf,
     Contains,
     DateIs,
     Everything,
     HasWords,
     Near,
     NumberIs,
+    Predicate,
     Present,
     QuantityIs,
     ReferenceIs,
@@ -29,7 +33,7 @@ from fhir_server.search.predicate import (
 )
 from fhir_server.search.values import CONTAINED
 from fhir_server.store.cells import covering
-from fhir_server.store.mongo.filters import Filter, all_of, among
+from fhir_server.store.mongo.filters import Filter, all_of, among, any_of
 from fhir_server.store.mongo.keys import Keys, parameter, string, strings_from
 from fhir_server.store.mongo.spans import date_condition, number_condition
 from fhir_server.store.mongo.together import together
@@ -43,7 +47,11 @@ class Leaf:
     exact: bool = True
 
 
-Leaves = Where | Together | Contains
+Leaves = Where | Together | Contains | AnyOf
+"""Tests of values. An AnyOf among them is a long list of codes, see :func:`is_list`."""
+
+_LONG: Final = 16
+_LISTS_KEPT: Final = 256
 
 
 def leaf(type_: str, item: Leaves, keys: Keys) -> Leaf:
@@ -58,9 +66,31 @@ def leaf(type_: str, item: Leaves, keys: Keys) -> Leaf:
             p = parameter(type_, param)
             filter_ = together(p, tests, keys)
             return Leaf({"k": keys.present(p)}, exact=False) if filter_ is None else Leaf(filter_)
+        case AnyOf():
+            return _alternatives(type_, item, keys)
         case Contains(inside, inner):
             key = keys.token(parameter(type_, CONTAINED), "", inside)
             return Leaf({"k": key}, exact=isinstance(inner, Everything))
+
+
+def is_list(item: Predicate) -> bool:
+    """Tell whether an OR is a long list of values that indexes answer: what consents forbid, as a rule.
+
+    It is compiled once and not again with each request.
+    """
+    return (
+        isinstance(item, AnyOf)
+        and len(item.items) >= _LONG
+        and all(isinstance(each, Where) and isinstance(each.test, _LISTED) for each in item.items)
+    )
+
+
+@lru_cache(_LISTS_KEPT)
+def _alternatives(type_: str, item: AnyOf, keys: Keys) -> Leaf:
+    return Leaf(any_of(leaf(type_, each, keys).filter for each in item.items if isinstance(each, Where)))
+
+
+_LISTED: Final = (ReferenceIs, StringIs, TokenIn, TokenIs, UriIs)
 
 
 def _where(p: int, test: Test, keys: Keys) -> Leaf:  # noqa: C901, PLR0911, PLR0912 - one case for each test

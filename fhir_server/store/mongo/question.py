@@ -27,7 +27,7 @@ from fhir_server.search.predicate import (
     Where,
 )
 from fhir_server.store.mongo.keys import Keys
-from fhir_server.store.mongo.leaves import Leaf, Leaves, leaf
+from fhir_server.store.mongo.leaves import Leaf, Leaves, is_list, leaf
 
 MOST_HOPS: Final = 12
 """Links in a row; the engine itself follows no more than twenty."""
@@ -110,6 +110,8 @@ def nodes(predicate: Predicate) -> Iterator[Leaves | Link]:
     """Yield the tests and links among a predicate, not those at the other ends of links."""
     match predicate:
         case Where() | Together() | Contains() | Chain() | Has():
+            yield predicate
+        case AnyOf() if is_list(predicate):
             yield predicate
         case All(items) | AnyOf(items):
             for item in items:

@@ -98,6 +98,17 @@ def test_alternatives_of_keys_are_one_list(keys: Keys) -> None:
     assert listed == [keys.blind.target(f"Observation/{id_}") for id_ in "12"]
 
 
+def test_a_long_list_means_what_a_short_one_means(keys: Keys) -> None:
+    codes = tuple(Where("code", TokenIs("s", f"c{n}")) for n in range(40))
+    together = plan(keys, AnyOf((AnyOf(codes[:10]), *codes[10:20], AnyOf(codes[20:]))))
+
+    assert sorted(plan(keys, AnyOf(codes)).pre["k"]["$in"]) == sorted(together.pre["k"]["$in"])
+    assert plan(keys, Not(AnyOf(codes))).pre["$nor"] == [{"k": plan(keys, AnyOf(codes)).pre["k"]}]
+    # Of another type the same list is another one.
+    other = Compiler(keys, NOW).plan(Question.of("Condition", AnyOf(codes), keys))
+    assert not set(other.pre["k"]["$in"]) & set(together.pre["k"]["$in"])
+
+
 def test_a_range_over_a_list_is_asked_of_one_element(keys: Keys) -> None:
     """Two elements, one below and one above, would pass a plain range together."""
     period = plan(keys, Where("date", DateIs("eq", 1, 9))).pre
