@@ -378,7 +378,7 @@ def test_among_few_classes_the_others_hide_their_patients(monkeypatch: pytest.Mo
     assert consents.condition_among(B, "Medication", [1]) is EVERYTHING
     # To refuse where these are too many as well would tell that there is a record about all of them.
     several = consents.condition_among(B, "Appointment", [0, 1, 3])
-    assert sees(several, classes, **about("s"))
+    assert sees(several, classes, **about("nobody"))
     assert not sees(several, classes, **about("r"))
 
 
