@@ -21,7 +21,7 @@ from tests.mongo import engine
 from tests.mongo.commands import noted
 
 ROOT = Path(__file__).resolve().parents[2]
-ROUNDS = 8
+ROUNDS = 5
 
 RACE = """
 import asyncio, sys

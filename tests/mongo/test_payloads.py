@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +15,6 @@ from fhir_server.search.predicate import EVERYTHING, StringContains, TokenIs, Wh
 from fhir_server.search.query import Query
 from fhir_server.store.api import Change, Expectation, HistoryQuery, Stale
 from fhir_server.store.mongo import prepared
-from fhir_server.store.mongo.groups import AT_ONCE
 from tests.contract.store_world import ALL, a_store, change, put
 
 DAY_MS = 86_400_000
@@ -143,28 +140,27 @@ async def test_thirteen_megabytes_are_kept_as_they_are(tmp_path: Path) -> None:
         assert (await store.read(ALL, "Binary", "scan")).body == made.body
 
 
-def overfull(body: bytes = b"") -> Change:
-    """Return a change whose values fill more than a document."""
+def dated(moments: int) -> Change:
+    """Return a change with so many dates to be found by, some 42 bytes each."""
     made = change("Patient", "full")
     assert made.values is not None
-    made.values.dates = [("date", moment, moment) for moment in range(10**12, 10**12 + 420_000)]
-    return replace(made, body=made.body + body)
+    made.values.dates = [("date", moment, moment) for moment in range(10**12, 10**12 + moments)]
+    return made
 
 
 async def test_more_values_than_a_document_holds_are_refused_before_anything_is_sent(store: Any) -> None:
     with pytest.raises(Fault, match="more searchable values") as fault:
-        store.prepare(overfull(b" " * 1_100_000))
+        store.prepare(dated(400_000))
 
     assert fault.value.kind is Kind.TOO_LARGE
 
 
-async def test_what_turns_out_to_be_too_large_spoils_none_of_its_neighbours(store: Any) -> None:
-    full = store.prepare(overfull())
-    tries = [put(store, change("Patient", f"p{n}")) for n in range(AT_ONCE + 3)]
-
-    *good, bad = await asyncio.gather(*tries, store.commit([full]), return_exceptions=True)
-
-    assert good == [None] * (AT_ONCE + 3)
-    assert isinstance(bad, Fault)
-    assert bad.kind is Kind.TOO_LARGE
-    assert await store.read(ALL, "Patient", "full") is None
+async def test_many_values_leave_no_room_for_the_payload_beside_them(
+    store: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prepared, "MOST_INLINE", 100_000)
+    monkeypatch.setattr(prepared, "MOST_FIELDS", 150_000)
+    for moments, is_filed in ((2_000, False), (3_000, True)):
+        assert store.prepare(dated(moments)).is_filed == is_filed
+    with pytest.raises(Fault):
+        store.prepare(dated(4_000))

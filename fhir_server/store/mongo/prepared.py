@@ -17,8 +17,14 @@ from fhir_server.store.mongo.documents import compartment, fields, nothing
 from fhir_server.store.mongo.schema import MOST_INLINE
 from fhir_server.store.mongo.tools import Tools
 
-_SUSPICIOUS: Final = 1024 * 1024
-"""A body of fewer bytes has no values that would fill a document."""
+AT_MOST: Final = {
+    **dict.fromkeys(("pat", "k", "f", "o"), 20),
+    **dict.fromkeys(("r", "i"), 60),
+    "q": 100,
+    "s": 600,
+    "e": 1500,
+}
+"""Bytes that an entry of each array takes in a document, or fewer."""
 
 MOST_FIELDS: Final = 15 * 1024 * 1024
 """Bytes of search fields that a document has room for, beside what else it holds."""
@@ -53,7 +59,9 @@ def prepare(tools: Tools, change: Change) -> MongoPrepared:
         return MongoPrepared(change, digest, payload, nothing(), None, is_filed=False)
     found = fields(change.type, change.values, tools.keys, tools.clinical.get(change.type))
     lies = compartment(change.type, digest, found["pat"])
-    size = len(bson.encode(found)) if len(change.body) >= _SUSPICIOUS else 0
+    size = sum(bytes_ * len(found[name]) for name, bytes_ in AT_MOST.items())
+    if len(payload) + size > MOST_INLINE:
+        size = len(bson.encode(found))
     if size > MOST_FIELDS:
         raise too_large()
     is_filed = len(payload) + size > MOST_INLINE

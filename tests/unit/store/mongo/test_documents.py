@@ -14,6 +14,7 @@ from fhir_server.search.fold import fold
 from fhir_server.search.values import Values
 from fhir_server.store.mongo.documents import ARRAYS, INSTANTS, compartment, fields, nothing, patients
 from fhir_server.store.mongo.keys import Keys, parameter, strings_from
+from fhir_server.store.mongo.prepared import AT_MOST
 
 BLIND = BlindIndex(SUITES["standard"].digest(b"k" * 32))
 KEYS = Keys(BLIND)
@@ -157,3 +158,22 @@ def test_no_field_holds_a_value_that_can_be_read() -> None:
     made.patients = ("secret",)
 
     assert b"secret" not in bson.encode(made_of(made))
+
+
+@given(values())
+def test_no_entry_of_an_array_takes_more_room_than_is_reckoned_with(made: Values) -> None:
+    for long in (made, _longest()):
+        document = made_of(long)
+        for name, most in AT_MOST.items():
+            assert len(bson.encode({name: document[name]})) <= most * len(document[name]) + 20
+
+
+def _longest() -> Values:
+    made = Values()
+    made.strings = [("one", "字" * 80)]
+    made.quantities = [("one", "http://unitsofmeasure.org", "mm[Hg]", "mmHg", 1.0, 2.0)]
+    text = (("string", "字" * 80),)
+    code = (("token", "s", "c"),)
+    made.composites = [("two", (code, text, text))]
+    made.patients = ("p",)
+    return made
