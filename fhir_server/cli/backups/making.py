@@ -7,6 +7,8 @@ log of accesses comes last, so that it tells of every change that the copy has.
 from __future__ import annotations
 
 import contextlib
+import fcntl
+import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
@@ -70,16 +72,36 @@ def _leave_only_data(copy: Path) -> None:
 def _partial(folder: Path) -> Iterator[Path]:
     """Yield a new folder that gets its name when the block ends well, and goes when it does not."""
     folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _remove_abandoned(folder.parent)
     fresh = folder.with_name(folder.name + _PARTIAL)
     fresh.mkdir(mode=0o700)
+    with _locked(fresh):
+        try:
+            yield fresh
+            sync_folder(fresh)
+            fresh.rename(folder)
+            sync_folder(folder.parent)
+        except BaseException:
+            shutil.rmtree(fresh, ignore_errors=True)
+            raise
+
+
+def _remove_abandoned(place: Path) -> None:
+    """Remove what backups that were killed have left: folders that nobody holds any more."""
+    for path in place.glob(f"*{_PARTIAL}"):
+        with contextlib.suppress(BlockingIOError), _locked(path):
+            shutil.rmtree(path)
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Hold a folder until the process ends at the latest; BlockingIOError while another one does."""
+    handle = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        yield fresh
-        sync_folder(fresh)
-        fresh.rename(folder)
-        sync_folder(folder.parent)
-    except BaseException:
-        shutil.rmtree(fresh, ignore_errors=True)
-        raise
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(handle)
 
 
 def complete(place: Path) -> list[Path]:

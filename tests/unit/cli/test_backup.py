@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import fcntl
 import json
+import os
 import shutil
 import sqlite3
 from contextlib import closing
@@ -254,6 +256,26 @@ def test_the_newest_backups_are_kept(house: RealHouse, place: Path) -> None:
     assert oldest not in kept
     assert (place / "backups" / "notes").is_dir(), "what is no backup is not removed"
     assert (place / "backups" / "20200101T000000000Z").is_dir(), "what is not complete is not removed"
+
+
+def test_what_a_killed_backup_left_goes_with_the_next_and_one_that_is_being_made_stays(
+    house: RealHouse, place: Path
+) -> None:
+    shutil.move(place / "data", house.data)
+    left, held = (place / "backups" / f"2020010{day}T000000000Z.partial" for day in (1, 2))
+    for path in (left, held):
+        path.mkdir()
+        (path / "fhir.sqlite").write_bytes(b"half")
+    handle = os.open(held, os.O_RDONLY)
+    fcntl.flock(handle, fcntl.LOCK_EX)
+    try:
+        house.ends("backup", place / "backups", "--keys", place / "keys")
+    finally:
+        os.close(handle)
+
+    assert not left.exists()
+    assert (held / "fhir.sqlite").exists()
+    assert len(making.complete(place / "backups")) == 2
 
 
 def test_without_a_store_there_is_no_backup(house: RealHouse, place: Path) -> None:
