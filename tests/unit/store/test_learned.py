@@ -102,14 +102,21 @@ async def test_another_process_reads_what_was_sealed_with_it(tmp_path: Path) -> 
     await store.close()
 
 
-async def test_a_second_one_is_learned_only_if_it_is_worth_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("share", "numbers"), [(0.96, [FIRST_LEARNED]), (0.94, [FIRST_LEARNED, FIRST_LEARNED + 1])]
+)
+async def test_a_second_one_is_kept_only_if_it_is_worth_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, share: float, numbers: list[int]
+) -> None:
     store = await taught(tmp_path, learning=(200, 230))
+    monkeypatch.setattr(store._tools.envelope, "shrinks", lambda *_: share)
+
     await write(store, 300, 10)
     async with asyncio.timeout(20):
         while rows(tmp_path, "SELECT value FROM meta WHERE key='learned'") != [(230,)]:  # noqa: ASYNC110 - as above
             await asyncio.sleep(0.01)
 
-    assert rows(tmp_path, "SELECT number FROM dictionary") == [(FIRST_LEARNED,)]
+    assert rows(tmp_path, "SELECT number FROM dictionary ORDER BY number") == [(each,) for each in numbers]
     await store.close()
 
 
