@@ -15,7 +15,7 @@ from fhir_server.store.sqlite.reader import Session
 from fhir_server.store.sqlite.records import Opener
 from fhir_server.store.sqlite.walks import Match
 
-_OPENED_IN_LOOP: Final = 400
+_OPENED_IN_LOOP: Final = 200
 """More than so many are opened in the pool: no statement runs meanwhile that could be stopped."""
 
 _OPENED_AT_ONCE: Final = 100
