@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -41,15 +42,20 @@ KIND = "mongodb-standard"
 
 
 class Listener(CommandListener):
-    """Notes the names of the commands that are sent to one database."""
+    """Notes the names of the commands that are sent to one database.
+
+    ``unions``: how many held ``$unionWith``, by whether they were part of a transaction.
+    """
 
     def __init__(self) -> None:
         self.database = ""
         self.sent: list[str] = []
+        self.unions: dict[bool, int] = {True: 0, False: 0}
 
     def started(self, event: CommandStartedEvent) -> None:
         if event.database_name == self.database or event.command_name.endswith("Transaction"):
             self.sent.append(event.command_name)
+            self.unions["autocommit" in event.command] += "$unionWith" in str(event.command)
 
     def succeeded(self, _event: object) -> None:
         pass
@@ -93,6 +99,10 @@ TRIPS: dict[str, tuple[Query, list[str]]] = {
     "a chain": (
         Query("Observation", Chain("subject", "Patient", LI)),
         ["aggregate", "aggregate", "commitTransaction"],
+    ),
+    "a chain, with a total": (
+        Query("Observation", Chain("subject", "Patient", LI), total="accurate"),
+        ["aggregate", "aggregate", "aggregate", "commitTransaction"],
     ),
     "a chain to any": (Query("Observation", Chain("subject", "Patient", EVERYTHING)), ["aggregate"]),
     "two chains": (
@@ -175,6 +185,26 @@ async def test_several_expectations_are_one_aggregate_of_the_commit(clinic: Any)
             [clinic.prepare(change("Observation", "newest"))],
             [*expected, Expectation("Observation", code("rare"), ALL, ())],
         )
+
+
+async def test_no_transaction_holds_a_union_which_mongodb_refuses_there(clinic: Any) -> None:
+    """The stand-in would take it. https://www.mongodb.com/docs/manual/reference/operator/aggregation/unionWith/"""
+    LISTENER.unions = {True: 0, False: 0}
+    for query, _ in TRIPS.values():
+        await clinic.search(ALL, replace(query, total="accurate"))
+        await clinic.search(ALL, replace(query, sort=(Sort("value"), Sort("name"))))
+    keys = [("Observation", "o1"), ("Patient", "p1")]
+    for visibility in (ONLY_FINAL, ONLY_LINKED, BY_PATIENT):
+        await clinic.read_many(visibility, keys)
+        await clinic.history(visibility, HistoryQuery("Observation", "o1"))
+        await clinic.history(visibility, HistoryQuery("Observation", count=3))
+        await clinic.history(visibility, HistoryQuery(None, count=3))
+        await clinic.read_version(visibility, "Observation", "o1", 1)
+    expected = [Expectation("Observation", code(each), ALL, ()) for each in ("none", "neither")]
+    await clinic.commit([clinic.prepare(change("Observation", "new"))], expected)
+
+    assert LISTENER.unions[False] > 0
+    assert LISTENER.unions[True] == 0
 
 
 async def test_what_too_many_satisfy_is_followed_by_the_engine(

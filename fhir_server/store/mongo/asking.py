@@ -19,7 +19,7 @@ from fhir_server.store.mongo.keys import parameter
 from fhir_server.store.mongo.links import listing, targets
 from fhir_server.store.mongo.opened import Opening
 from fhir_server.store.mongo.question import Link, Question
-from fhir_server.store.mongo.reading import Reader, union
+from fhir_server.store.mongo.reading import Reader
 
 MOST_LISTED: Final = 1000
 """So many at most of those at the other end of a link are listed; for more the engine follows the link."""
@@ -70,18 +70,12 @@ class Asking:
             if plan.is_empty:
                 asked.found[id_] = ()
             elif not isinstance(inner.predicate, Everything):
-                mark = {"$set": {"j": {"$literal": len(listed)}}}
-                pipelines.append([*listing(link, plan.pipeline, MOST_LISTED + 1), mark])
+                pipelines.append(listing(link, plan.pipeline, MOST_LISTED + 1))
                 listed.append((asked, id_))
-        if not listed:
-            return
-        rows = await self.reader.all(union(pipelines), len(listed) * (MOST_LISTED + 1))
-        found: list[list[int | list[int]]] = [[] for _ in listed]
-        for row in rows:
-            found[row["j"]].append(row["x"])
-        for (asked, id_), each in zip(listed, found, strict=True):
-            if len(each) <= MOST_LISTED:
-                asked.found[id_] = tuple(dict.fromkeys(_digests(each)))
+        found = await self.reader.several(pipelines, MOST_LISTED + 1)
+        for (asked, id_), rows in zip(listed, found, strict=True):
+            if len(rows) <= MOST_LISTED:
+                asked.found[id_] = tuple(dict.fromkeys(_digests([row["x"] for row in rows])))
 
 
 def _digests(found: Sequence[int | list[int]]) -> list[Int64]:

@@ -100,12 +100,10 @@ class PageSearch:
         if not probed:
             return kinds
         keys = self.asking.compiler.keys
-        pipelines = [
-            [*probe(self.query.type, param, keys), {"$set": {"j": {"$literal": place}}}]
-            for place, param in enumerate(probed)
-        ]
-        for row in await self.asking.reader.all(union(pipelines), len(probed)):
-            kinds[probed[row["j"]]] = "spans" if row["x"] else "text"
+        pipelines = [probe(self.query.type, param, keys) for param in probed]
+        for param, rows in zip(probed, await self.asking.reader.several(pipelines, 1), strict=True):
+            for row in rows:
+                kinds[param] = "spans" if row["x"] else "text"
         return kinds
 
     async def _explained(self, plan: Plan, way: Order) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Final
 
 from pymongo.asynchronous.client_session import AsyncClientSession
@@ -22,7 +23,7 @@ from fhir_server.faults import Fault, Kind
 from fhir_server.store.mongo.client import Document, Engine, too_costly, unavailable
 from fhir_server.store.mongo.filters import Stage, depth
 from fhir_server.store.mongo.question import nested_too_deeply
-from fhir_server.store.mongo.schema import RESOURCE
+from fhir_server.store.mongo.schema import META, RESOURCE, THE_STORE
 
 MOST_DEEP: Final = 100
 """Documents and lists within each other: the engine promises no more.
@@ -51,32 +52,59 @@ class Reader:
     until: float
     trips: int = 0
 
+    @property
+    def is_transaction(self) -> bool:
+        """True when it reads in a transaction: not alone, and not in a snapshot session of a cluster."""
+        return self.session is not None and self.session.in_transaction
+
     async def all(self, pipeline: Sequence[Stage], expected: int) -> list[Document]:
         """Run a pipeline over the resources; ``expected``: how many documents it gives at most, or so."""
-        # One more than there are: the engine then says in its first answer that there are no others.
-        cursor = await self._aggregate(pipeline, expected + 1)
-        async with cursor:
-            return await cursor.to_list()
+        found: list[Document] = []
+        for name, stages in parts(pipeline, self.session):
+            # One more than there are: the engine then says in its first answer that there are no others.
+            async with await self._aggregate(stages, expected + 1, name) as cursor:
+                found += await cursor.to_list()
+        return found
+
+    async def several(self, pipelines: Sequence[Sequence[Stage]], expected: int) -> list[list[Document]]:
+        """Run several pipelines whose documents are small at once; ``expected``: how many each gives at most.
+
+        A transaction may hold no ``$unionWith``, but looks up what has nothing to do with a candidate: not in
+        a cluster, where that would be of what is sharded.
+        """
+        if len(pipelines) <= 1 or (self.is_transaction and self.engine.is_cluster):
+            return [await self.all(each, expected) for each in pipelines]
+        names = [f"j{place}" for place in range(len(pipelines))]
+        looking = [
+            {"$lookup": {"from": RESOURCE, "pipeline": list(each), "as": name}}
+            for name, each in zip(names, pipelines, strict=True)
+        ]
+        the_store = {"$match": {"_id": THE_STORE}}
+        async with await self._aggregate([the_store, *looking], 2, META) as cursor:
+            [found] = await cursor.to_list()
+        return [found[name] for name in names]
 
     async def chunks(self, pipeline: Sequence[Stage], size: int) -> AsyncIterator[list[Document]]:
         """Run a pipeline whose documents are many or large, ``size`` of them at a time."""
-        cursor = await self._aggregate(pipeline, size)
-        async with cursor:
-            while cursor.alive:
-                chunk = await cursor.to_list(size)
-                self.trips += cursor.alive
-                if chunk:
-                    yield chunk
+        for name, stages in parts(pipeline, self.session):
+            async with await self._aggregate(stages, size, name) as cursor:
+                while cursor.alive:
+                    chunk = await cursor.to_list(size)
+                    self.trips += cursor.alive
+                    if chunk:
+                        yield chunk
 
-    async def _aggregate(self, pipeline: Sequence[Stage], batch: int) -> AsyncCommandCursor[Document]:
+    async def _aggregate(
+        self, pipeline: Sequence[Stage], batch: int, name: str
+    ) -> AsyncCommandCursor[Document]:
         if depth(pipeline) > MOST_DEEP:
             raise nested_too_deeply()
-        resources = self.engine.db.get_collection(RESOURCE)
+        collection = self.engine.db.get_collection(name)
         if self.session is None:
-            resources = resources.with_options(read_concern=_SNAPSHOT)
+            collection = collection.with_options(read_concern=_SNAPSHOT)
         left_ms = min(max(int((self.until - time.monotonic()) * 1000), 1), _LONGEST_MS)
         self.trips += 1
-        return await resources.aggregate(
+        return await collection.aggregate(
             list(pipeline), session=self.session, batchSize=batch, maxTimeMS=left_ms, allowDiskUse=True
         )
 
@@ -85,6 +113,19 @@ def union(pipelines: Iterable[Sequence[Stage]]) -> list[Stage]:
     """Return one pipeline over the resources that gives what several give, one after the other."""
     first, *others = pipelines
     return [*first, *({"$unionWith": {"coll": RESOURCE, "pipeline": list(each)}} for each in others)]
+
+
+def parts(pipeline: Sequence[Stage], session: AsyncClientSession | None) -> list[tuple[str, Sequence[Stage]]]:
+    """Return the collections and pipelines that a pipeline over the resources is run as.
+
+    A transaction may hold no ``$unionWith``: there the unions that a pipeline ends with are run one by one.
+    https://www.mongodb.com/docs/manual/reference/operator/aggregation/unionWith/
+    """
+    if session is None or not session.in_transaction:
+        return [(RESOURCE, pipeline)]
+    alone = list(takewhile(lambda stage: "$unionWith" not in stage, pipeline))
+    unions = [stage["$unionWith"] for stage in pipeline[len(alone) :]]
+    return [(RESOURCE, alone), *((each["coll"], each["pipeline"]) for each in unions)]
 
 
 @asynccontextmanager

@@ -74,17 +74,13 @@ class Searcher:
         questions = [Question.of(type_, where, self.tools.keys) for type_, where, _ in asked]
         asking = self._asking(session, _until(self.tools.engine.search_seconds))
         await asking.answer(questions)
-        pipelines: list[list[Stage]] = []
-        for place, (question, (_, _, count)) in enumerate(zip(questions, asked, strict=True)):
-            plan = asking.compiler.plan(question)
-            if not plan.is_empty:
-                some = {"$project": {"j": {"$literal": place}}}
-                pipelines.append([*plan.pipeline, {"$limit": count}, some])
-        found: list[list[Int64]] = [[] for _ in asked]
-        if pipelines:
-            for row in await asking.reader.all(union(pipelines), sum(count for *_, count in asked)):
-                found[row["j"]].append(Int64(row["_id"]))
-        return found
+        plans = [asking.compiler.plan(question) for question in questions]
+        pipelines = [
+            [*plan.pipeline, {"$limit": count}, {"$project": {"_id": 1}}]
+            for plan, (_, _, count) in zip(plans, asked, strict=True)
+        ]
+        found = await asking.reader.several(pipelines, max((count for *_, count in asked), default=0))
+        return [[Int64(row["_id"]) for row in rows] for rows in found]
 
     async def current(
         self,

@@ -16,6 +16,7 @@ from pymongo.read_concern import ReadConcern
 from fhir_server.store.api import HistoryQuery
 from fhir_server.store.bodies import DELETE
 from fhir_server.store.mongo.client import Document, Engine
+from fhir_server.store.mongo.reading import parts
 from fhir_server.store.mongo.records import PROJECTION
 from fhir_server.store.mongo.schema import HISTORY, RESOURCE
 
@@ -95,12 +96,15 @@ async def run(
     engine: Engine, pipeline: Sequence[Document], session: AsyncClientSession | None = None
 ) -> list[Document]:
     """Run a pipeline over ``resource``; without a transaction it reads one point in time as well."""
-    resources = engine.db.get_collection(RESOURCE)
-    if session is None:
-        # A version that moves to history meanwhile is met once.
-        resources = resources.with_options(read_concern=_SNAPSHOT)
-    cursor = await resources.aggregate(list(pipeline), session=session, allowDiskUse=True)
-    return await cursor.to_list()
+    found: list[Document] = []
+    for name, stages in parts(pipeline, session):
+        collection = engine.db.get_collection(name)
+        if session is None:
+            # A version that moves to history meanwhile is met once.
+            collection = collection.with_options(read_concern=_SNAPSHOT)
+        cursor = await collection.aggregate(list(stages), session=session, allowDiskUse=True)
+        found += await cursor.to_list()
+    return found
 
 
 def digest_of(document: Document) -> Int64:
