@@ -5,7 +5,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -41,7 +41,7 @@ def backup(
     keep: KeepOption = None,
     quick: QuickOption = False,
 ) -> None:
-    """Copy the data folder, without keys, while a server may run; what was copied is checked."""
+    """Copy the data folder, without keys, while a server may run; exit code 1 if the copy is not sound."""
     from fhir_server.cli.backups import making  # noqa: PLC0415 - late, as in parts.py
 
     settings = _embedded(read_settings(data=data, keys=keys))
@@ -54,7 +54,7 @@ def backup(
             bar.update(task, description="Checking the copy")
             return _damage(settings, copy, quick=quick)
 
-        folder = making.make(
+        folder, findings = making.make(
             settings,
             ring,
             place,
@@ -63,6 +63,8 @@ def backup(
             lambda done, total: bar.update(task, completed=done, total=total),
         )
     out.print(f"Made {folder}; its keys are not in it.", markup=False, soft_wrap=True)
+    if findings:
+        _tell(findings, "findings in the copy, as in the data; older backups stay. Look into it.")
     for gone in making.keep_newest(place, keep) if keep else ():
         out.print(f"Removed {gone}.", markup=False, soft_wrap=True)
 
@@ -79,14 +81,18 @@ def restore(
         told = restoring.restore(settings, ring, source)
     with err.status("Looking at what was put back"):
         findings = _damage(settings, settings.data, quick=quick)
-    for finding in findings:
-        out.print(f"- {finding}", markup=False, soft_wrap=True)
     if findings:
-        out.print(f"{len(findings)} findings.")
-        raise typer.Exit(1)
+        _tell(findings, f"findings; when the backup was made there were {told.findings}.")
     looked = "the file is whole" if quick else "every record opens"
     out.print(f"Restored what was stored up to {told.made}; {looked}.")
     out.print("`fhir-server audit verify` tells what the log has lost since then.")
+
+
+def _tell(findings: list[str], words: str) -> NoReturn:
+    for finding in findings:
+        out.print(f"- {finding}", markup=False, soft_wrap=True)
+    out.print(f"{len(findings)} {words}")
+    raise typer.Exit(1)
 
 
 def _embedded(settings: Settings) -> Settings:

@@ -35,11 +35,14 @@ Look = Callable[[Path], list[str]]
 """Looks into the copy of a data folder and returns what is wrong with it, a sentence each."""
 
 
-def make(settings: Settings, ring: KeyRing, place: Path, now: int, look: Look, progress: Progress) -> Path:
-    """Make a complete, verified backup below ``place`` and return its folder, named by the time ``now`` (ms).
+def make(
+    settings: Settings, ring: KeyRing, place: Path, now: int, look: Look, progress: Progress
+) -> tuple[Path, list[str]]:
+    """Make a backup below ``place``; return its folder, named by the time ``now`` (ms), and findings.
 
-    No key is in it. Faults and errors leave nothing behind: NOT_FOUND when there is no store, UNPROCESSABLE
-    with the first thing that ``look`` found.
+    No key is in it. What ``look`` finds in the copy is in the data too: a backup that lacks something is
+    better than none, so it is kept and says so. Faults and errors leave nothing behind: NOT_FOUND without a
+    store.
     """
     if not (settings.data / FILE).is_file():
         raise Fault(Kind.NOT_FOUND, f"There is no store in {settings.data}: name the data folder.")
@@ -51,14 +54,10 @@ def make(settings: Settings, ring: KeyRing, place: Path, now: int, look: Look, p
             (copy / JOURNAL).chmod(0o600)
         copy_database(settings.data / FILE, copy / FILE, progress)
         copy_log(settings.data / LOG, copy / LOG)
-        if found := look(copy):
-            raise Fault(
-                Kind.UNPROCESSABLE,
-                f"The copy is not sound, so it was not kept ({found[0]}) Run fhir-server check on the data.",
-            )
+        findings = look(copy)
         _leave_only_data(copy)
-        manifest.write(copy, made, version("fhir-server"), ring)
-    return folder
+        manifest.write(copy, made, version("fhir-server"), len(findings), ring)
+    return folder, findings
 
 
 def _leave_only_data(copy: Path) -> None:

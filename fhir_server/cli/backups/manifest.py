@@ -28,12 +28,14 @@ class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a backup holds. ``made``: FHIR instant; ``files``: by path below the data folder.
 
+    ``findings``: how much was found wrong with the copy, as with the data that it was made of.
     ``seal``: keyed BLAKE2b-256 over everything else, by the index key, which never changes.
     """
 
     format: int
     made: str
     program: str
+    findings: int
     files: dict[str, Entry]
     seal: str = ""
 
@@ -43,12 +45,12 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return msgspec.json.encode(msgspec.structs.replace(self, seal=""), order="deterministic")
 
 
-def write(folder: Path, made: str, program: str, ring: KeyRing) -> Manifest:
+def write(folder: Path, made: str, program: str, findings: int, ring: KeyRing) -> Manifest:
     """Write down all files below ``folder`` and make them durable; with the manifest it is a whole backup."""
     files = {}
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         files[path.relative_to(folder).as_posix()] = _entry(path)
-    plain = Manifest(FORMAT, made, program, files)
+    plain = Manifest(FORMAT, made, program, findings, files)
     manifest = msgspec.structs.replace(plain, seal=_seal(plain, ring))
     with (folder / NAME).open("wb") as file:
         (folder / NAME).chmod(0o600)

@@ -155,7 +155,7 @@ def test_a_manifest_that_somebody_rewrote_is_refused(house: RealHouse, place: Pa
     [
         (None, "name the folder of one complete backup"),
         (b"{", "cannot be read"),
-        (b'{"format": 2, "made": "", "program": "", "files": {}}', "newer program"),
+        (b'{"format": 2, "made": "", "program": "", "findings": 0, "files": {}}', "newer program"),
     ],
 )
 def test_what_is_no_backup_is_told_so(
@@ -187,15 +187,23 @@ def test_restore_overwrites_nothing(house: RealHouse, place: Path) -> None:
     assert [path.name for path in house.data.iterdir()] == ["precious"]
 
 
-def test_a_damaged_store_is_not_kept_as_a_backup(house: RealHouse, place: Path) -> None:
+def test_a_damaged_store_is_copied_told_and_displaces_no_older_backup(house: RealHouse, place: Path) -> None:
     with closing(sqlite3.connect(place / "data/fhir.sqlite")) as connection, connection:
         connection.execute("UPDATE version SET payload=zeroblob(60) WHERE rk=(SELECT max(rk) FROM version)")
     shutil.move(place / "data", house.data)
 
-    printed = house.ends("backup", place / "new", "--keys", place / "keys", code=1)
+    printed = house.ends("backup", place / "backups", "--keep", "1", "--keys", place / "keys", code=1)
 
-    assert "not sound" in printed
-    assert list((place / "new").iterdir()) == []
+    assert "cannot be opened" in printed
+    older, newer = making.complete(place / "backups")
+    assert [json.loads((each / manifest.NAME).read_bytes())["findings"] > 0 for each in (older, newer)] == [
+        False,
+        True,
+    ]
+    house.data.rename(place / "damaged")
+    assert "when the backup was made there were" in house.ends(
+        "restore", newer, "--keys", place / "keys", code=1
+    )
 
 
 def test_a_quick_backup_looks_at_the_structure_alone(house: RealHouse, place: Path) -> None:
