@@ -139,8 +139,15 @@ def mongo(results: Results) -> str:
     """Tell what was measured of MongoDB on the stand-in."""
     if not results["mongo"]:
         return "Not measured yet: `python -m tests.bench.mongo`."
-    rows = [[row["figure"], f"{row['value']:,}", row["unit"]] for row in results["mongo"]]
-    return _table(["figure", "value", "unit"], rows)
+    rows: dict[str, dict[str, str]] = {}
+    for figure in results["mongo"]:
+        operation, _, what = figure["figure"].rpartition(": ")
+        told = f"{figure['value']:,}" + (" a resource" if figure["unit"] == "µs/resource" else "")
+        rows.setdefault(operation, {})[what] = told
+    columns = ("round trips", "sent", "received", "processor time of the server")
+    head = ["operation", "round trips", "sent, KiB", "received, KiB", "server's processor time, µs"]
+    cells = [[name, *(told.get(what, "") for what in columns)] for name, told in rows.items() if name]
+    return _table(head, cells)
 
 
 SECTIONS: Final[dict[str, Callable[[Results], str]]] = {

@@ -16,7 +16,7 @@ from tests.bench import scaling
 from tests.bench.footprint import documents, entry_bytes, measured, taken_by
 from tests.bench.growth import growth
 from tests.bench.scaling import RESULTS, World, adding, by_digest, by_hospital, by_region, chunks, people
-from tests.bench.scaling_page import PAGE, SECTIONS, replaced, size
+from tests.bench.scaling_page import PAGE, SECTIONS, mongo, replaced, size
 
 SMALL = World(patients=4_000, hospitals=50, chunk=4 * 1024 * 1024, shards=(2, 4))
 SOME = people(SMALL)
@@ -28,6 +28,17 @@ def test_the_page_says_what_was_simulated() -> None:
 
     assert replaced(page, STORED) == page
     assert [name for name in SECTIONS if f"<!-- figures: {name} -->" not in page] == []
+
+
+def test_what_was_measured_of_mongodb_stands_by_operation_and_nothing_stands_for_nothing() -> None:
+    figures = [
+        {"figure": "read: round trips", "value": 1, "unit": "trips"},
+        {"figure": "read: processor time of the server", "value": 1280, "unit": "µs"},
+        {"figure": "round trips saved in a bundle", "value": 60.0, "unit": "times"},
+    ]
+
+    assert mongo({"mongo": figures}).splitlines()[2:] == ["| read | 1 |  |  | 1,280 |"]
+    assert "Not measured yet" in mongo({"mongo": []})
 
 
 def test_a_changed_figure_changes_the_page() -> None:
