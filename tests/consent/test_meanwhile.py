@@ -18,6 +18,8 @@ from tests.http.server import Tree, links, load, matches
 from tests.leak.house import ROOT, Guarded, guarded, value
 from tests.leak.test_consent import GUEST, shared_world
 
+pytestmark = pytest.mark.every_engine
+
 EACH = 12
 """Observations of either patient beside those of the world of tests/leak."""
 ROUNDS = 6

@@ -18,6 +18,8 @@ from fhir_server.cli import app
 from tests import engines
 from tests.http.process import Process
 
+pytestmark = pytest.mark.every_engine
+
 PAGE = (Path(__file__).parents[2] / "docs" / "consent-in-use.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 

@@ -7,8 +7,12 @@ from __future__ import annotations
 
 from collections import Counter
 
+import pytest
+
 from tests.http.samples import patient, tagged, unique
 from tests.http.server import Server, Tree, bundle, entry, load
+
+pytestmark = pytest.mark.every_engine
 
 CLIENTS = 16
 

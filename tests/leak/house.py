@@ -74,7 +74,7 @@ def token(scope: str, key: ECKey = _KEY, typ: str = "at+jwt", **claims: Any) -> 
         "scope": scope,
         "jti": uuid4().hex,
         "iat": now,
-        "exp": now + 300,
+        "exp": now + 3600,
         **claims,
     }
     header = {"alg": "ES256", "kid": "test", "typ": typ}

@@ -11,6 +11,8 @@ from fhir_server.access.agreements import Agreement, contract
 from tests.http.server import Tree, refused
 from tests.leak.house import ROOT, Guarded, token
 
+pytestmark = pytest.mark.every_engine
+
 SIGNATURE: Tree = {
     "type": [{"system": "urn:iso-astm:E1762-95:2013", "code": "1.2.840.10065.1.12.1.1"}],
     "when": "2026-01-01T00:00:00Z",

@@ -13,6 +13,8 @@ from tests.consent.filed import ACT, HERE, ICD, PSY, consent
 from tests.http.server import BASE, Tree, bundle, entry, load
 from tests.leak.house import ROOT, Guarded, guarded, person, token, value
 
+pytestmark = pytest.mark.every_engine
+
 HOSPITAL = token("system/*.cruds", client_id="his", organization="Organization/here", purposes=["TREAT"])
 FIRST, SECOND = (f"urn:uuid:0c3151bd-1cbf-4d64-b04d-cd9187a4c6e{n}" for n in (1, 2))
 DATED = {

@@ -13,6 +13,8 @@ from tests.http.server import bundle, entry, load, refused
 from tests.leak.house import ROOT, SECRET_NOTE, Guarded, guarded, person, token
 from tests.leak.test_consent import shared_world
 
+pytestmark = pytest.mark.every_engine
+
 LABEL = {
     "resourceType": "Parameters",
     "parameter": [{"name": "meta", "valueMeta": {"tag": [{"system": "urn:x", "code": "y"}]}}],

@@ -15,6 +15,8 @@ import pytest
 from tests.http.server import bundle, entry
 from tests.leak.house import CALLERS, ROOT, SECRET, SECRET_CODE, Guarded, Route, not_there
 
+pytestmark = pytest.mark.every_engine
+
 
 def sought(family: str) -> Any:
     """Return the Parameters of $match for the one of a family name."""

@@ -18,6 +18,8 @@ from fhir_server.search.predicate import EVERYTHING
 from tests.http.server import BASE, Tree, load, matches, refused
 from tests.leak.house import Guarded, token, value, world
 
+pytestmark = pytest.mark.every_engine
+
 REQUESTS = {
     "c": [("POST", "Observation")],
     "r": [

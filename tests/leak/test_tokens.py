@@ -13,6 +13,8 @@ from joserfc.jwk import ECKey, OctKey
 from tests.http.server import refused
 from tests.leak.house import REVOKED, Guarded, token
 
+pytestmark = pytest.mark.every_engine
+
 SCOPE = "patient/*.rs"
 MINE = {"patient": "mine"}
 _OTHER = ECKey.generate_key("P-256", {"kid": "test"})

@@ -25,6 +25,8 @@ from tests.leak.house import (
     visit,
 )
 
+pytestmark = pytest.mark.every_engine
+
 LABEL = {"system": "http://terminology.hl7.org/CodeSystem/v3-Confidentiality", "code": "R"}
 
 

@@ -12,6 +12,8 @@ from fhir_server.smart.accounts import change_user
 from tests.smart.asking import BASE, VERIFIER, challenge
 from tests.smart.world import World, claims_of, header_of
 
+pytestmark = pytest.mark.every_engine
+
 
 @pytest.mark.parametrize(
     "verifier", [None, "", "wrong-verifier-wrong-verifier-wrong-verifier-wrong", challenge(), "short"]

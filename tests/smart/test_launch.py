@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.smart.world import World
+
+pytestmark = pytest.mark.every_engine
 
 
 def test_a_patient_gets_a_token_for_the_own_record(world: World) -> None:

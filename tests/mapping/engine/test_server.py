@@ -17,6 +17,8 @@ from tests import engines
 from tests.http.server import Server, load, served
 from tests.mapping.engine.demo import enrolment, enrolment_message
 
+pytestmark = pytest.mark.every_engine
+
 CONTEXT = Context(source="h1", now="2026-03-01T00:00:00Z", media_type="application/json")
 
 

@@ -18,7 +18,8 @@ from tests.mapping.his.world import SCHEMAS, extract, format_of, rows_of
 
 CONTEXT = Context(source="h1", now="2024-02-01T08:00:00Z", media_type="text/csv")
 
-pytestmark = pytest.mark.xdist_group("his-server")  # one server for the file, not one per worker
+# One server for the file, not one per worker.
+pytestmark = [pytest.mark.xdist_group("his-server"), pytest.mark.every_engine]
 
 
 def loaded(server: Server, name: str, folder: Path) -> list[Issue]:

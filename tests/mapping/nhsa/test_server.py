@@ -18,7 +18,8 @@ GOLDEN = Path(__file__).parent / "golden"
 CONTEXT = Context(source="demo", now="2026-01-01T09:00:00+08:00", media_type="application/json")
 Tree = dict[str, Any]
 
-pytestmark = pytest.mark.xdist_group("nhsa-server")  # one server for the file, not one per worker
+# One server for the file, not one per worker.
+pytestmark = [pytest.mark.xdist_group("nhsa-server"), pytest.mark.every_engine]
 
 
 @pytest.fixture(scope="module")
