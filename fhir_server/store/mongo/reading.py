@@ -140,6 +140,8 @@ async def limited(seconds: float) -> AsyncIterator[float]:
             yield time.monotonic() + seconds
     except TimeoutError:
         raise too_costly() from None
+    except RecursionError:
+        raise nested_too_deeply() from None
     except DocumentTooLarge as error:
         raise too_many_values() from error
     except OperationFailure as error:

@@ -49,9 +49,9 @@ class Searcher:
         resources would be opened.
         """
         began = time.perf_counter_ns()
-        asked = Question.of(query.type, visibility.restrict(query.type, query.where), self.tools.keys)
-        is_simple = not (asked.asks_first or sorts_to_probe(query, self.tools.clinical))
         async with limited(self.tools.engine.search_seconds if seconds is None else seconds) as until:
+            asked = Question.of(query.type, visibility.restrict(query.type, query.where), self.tools.keys)
+            is_simple = not (asked.asks_first or sorts_to_probe(query, self.tools.clinical))
             if is_simple:
                 found = await self._found(query, asked, until, None)
             else:
@@ -92,8 +92,8 @@ class Searcher:
 
         ``session``: the transaction to read in; None: one round trip, unless resources must be opened.
         """
-        where = {type_: visibility.restrict(type_, EVERYTHING) for type_, some in wanted.items() if some}
         async with limited(self.tools.engine.search_seconds) as until:
+            where = {type_: visibility.restrict(type_, EVERYTHING) for type_, some in wanted.items() if some}
             questions = {type_: Question.of(type_, each, self.tools.keys) for type_, each in where.items()}
             work = partial(self._current, questions, wanted, until)
             if session is None and any(each.opens for each in questions.values()):
