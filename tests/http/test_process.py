@@ -100,6 +100,9 @@ def test_kill_minus_nine_loses_no_acknowledged_write_and_leaves_no_half(process:
     assert process.run("check").returncode == 0
 
 
+@pytest.mark.sqlite_file(
+    "what stands in the data folder; tests/mongo/test_nothing_lies_open.py has the database"
+)
 def test_no_value_that_was_stored_stands_on_disk_or_in_the_log(process: Process) -> None:
     tag = unique()
     process.start()
