@@ -11,22 +11,27 @@ from fhir_server.access.actor import Actor
 from fhir_server.smart.records import Mark
 from fhir_server.smart.revocations import Revocations
 from fhir_server.smart.shelf import Shelves
-from fhir_server.store.sqlite.store import SqliteStore
-from tests.contract.store_world import open_sqlite
+from fhir_server.store.whole import WholeStore
+from tests.contract.store_world import a_store, open_store
 
 TOKEN = Actor(client="app", token="grant.1")
 OTHER = Actor(client="app", token="grant.2")
 
 
-@pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
-    store = open_sqlite(tmp_path, "standard")
-    yield store
-    await store.close()
+@pytest.fixture(params=["sqlite-standard", "mongodb-standard"])
+def kind(request: pytest.FixtureRequest) -> str:
+    """Name each engine."""
+    return str(request.param)
 
 
 @pytest.fixture
-def looks(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
+async def store(kind: str, tmp_path: Path) -> AsyncIterator[WholeStore]:
+    async with a_store(kind, tmp_path) as store:
+        yield store
+
+
+@pytest.fixture
+def looks(store: WholeStore, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
     """Note what is looked up in the store."""
     noted: list[tuple[str, ...]] = []
     holds = store.state.holds
@@ -44,7 +49,7 @@ async def revoke(shelves: Shelves, key: str) -> None:
 
 
 async def test_a_good_token_is_looked_up_once_while_nothing_is_committed(
-    store: SqliteStore, looks: list[tuple[str, ...]]
+    store: WholeStore, looks: list[tuple[str, ...]]
 ) -> None:
     revocations = Revocations(Shelves(store.state))
     for _ in range(3):
@@ -55,7 +60,7 @@ async def test_a_good_token_is_looked_up_once_while_nothing_is_committed(
 
 
 @pytest.mark.parametrize("key", ["grant.1", "grant"])
-async def test_a_revoked_token_is_refused_at_once(store: SqliteStore, key: str) -> None:
+async def test_a_revoked_token_is_refused_at_once(store: WholeStore, key: str) -> None:
     shelves = Shelves(store.state)
     revocations = Revocations(shelves)
     assert not await revocations.revoked(TOKEN)
@@ -66,10 +71,10 @@ async def test_a_revoked_token_is_refused_at_once(store: SqliteStore, key: str) 
     assert await revocations.revoked(OTHER) == (key == "grant")
 
 
-async def test_another_process_revokes_as_well(store: SqliteStore, tmp_path: Path) -> None:
+async def test_another_process_revokes_as_well(store: WholeStore, kind: str, tmp_path: Path) -> None:
     revocations = Revocations(Shelves(store.state))
     assert not await revocations.revoked(TOKEN)
-    another = open_sqlite(tmp_path, "standard")
+    another = await open_store(kind, tmp_path)
     await revoke(Shelves(another.state), "grant.1")
 
     assert await revocations.revoked(TOKEN)
@@ -78,7 +83,7 @@ async def test_another_process_revokes_as_well(store: SqliteStore, tmp_path: Pat
 
 
 async def test_while_something_is_being_committed_nothing_is_taken_for_known(
-    store: SqliteStore, looks: list[tuple[str, ...]], monkeypatch: pytest.MonkeyPatch
+    store: WholeStore, looks: list[tuple[str, ...]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     revocations = Revocations(Shelves(store.state))
     assert not await revocations.revoked(TOKEN)
@@ -93,6 +98,6 @@ async def test_while_something_is_being_committed_nothing_is_taken_for_known(
     assert len(looks) == 3
 
 
-async def test_who_has_no_token_has_none_revoked(store: SqliteStore, looks: list[tuple[str, ...]]) -> None:
+async def test_who_has_no_token_has_none_revoked(store: WholeStore, looks: list[tuple[str, ...]]) -> None:
     assert not await Revocations(Shelves(store.state)).revoked(Actor(client="development"))
     assert looks == []
