@@ -18,6 +18,7 @@ from typing import Final
 import msgspec
 
 from fhir_server.resources import compartment
+from fhir_server.search.parameters import parameters as catalogue
 from fhir_server.search.values import Values
 
 PATIENT: Final = "Patient"
@@ -52,6 +53,22 @@ def membership(type_: str) -> tuple[str, ...]:
 def parameters(type_: str) -> tuple[str, ...]:
     """Return the parameters whose references to a patient say that a ``type_`` is about it."""
     return (*membership(type_), *policy().about.get(type_, ()))
+
+
+@cache
+def telling(type_: str) -> frozenset[str]:
+    """Return all parameters of R4 by which a reference to a patient says that a ``type_`` is about it.
+
+    Beside those of :func:`parameters`, those that read no more than they do, such as ``Observation.patient``:
+    each parameter that reads more is on a list of those that tell of nobody.
+    """
+    silent = {code for lists in policy().not_about.values() for code in lists.get(type_, ())}
+    referring = (
+        code
+        for code, each in catalogue(type_).items()
+        if each.type == "reference" and PATIENT in each.targets
+    )
+    return frozenset((*parameters(type_), *(code for code in referring if code not in silent)))
 
 
 def may_be_about(type_: str) -> bool:

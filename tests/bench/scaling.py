@@ -165,9 +165,10 @@ def moving(world: World, some: People) -> dict[str, float]:
 def asked(shards: int) -> dict[str, float]:
     """Return how many shards a request asks, and how often it meets the slowest 1 % of one, asking all.
 
-    ``read``: where the id lies, then the resource. ``patient``: a question that names its compartment.
+    ``read``: where the id lies, then the resource. ``patient``: that patient's compartment, and the one of
+    what is about several patients.
     """
-    return {"read": 2, "patient": 1, "all": shards, "slow": 1 - 0.99**shards}
+    return {"read": 2, "patient": 2, "all": shards, "slow": 1 - 0.99**shards}
 
 
 def simulated(world: World) -> dict[str, Any]:

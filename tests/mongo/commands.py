@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 from pymongo import monitoring
 
 
 class _Noting(monitoring.CommandListener):
-    def __init__(self, names: list[str]) -> None:
+    def __init__(self, names: list[str], commands: list[Mapping[str, Any]]) -> None:
         self._names = names
+        self._commands = commands
 
     def started(self, event: monitoring.CommandStartedEvent) -> None:
         self._names.append(event.command_name)
+        self._commands.append(event.command)
 
     def succeeded(self, event: monitoring.CommandSucceededEvent) -> None:
         """Note nothing."""
@@ -23,10 +26,13 @@ class _Noting(monitoring.CommandListener):
 
 
 @contextmanager
-def noted() -> Iterator[list[str]]:
-    """Give the list of the names of commands that clients send which are made within the block."""
+def noted(commands: list[Mapping[str, Any]] | None = None) -> Iterator[list[str]]:
+    """Give the list of the names of commands that clients send which are made within the block.
+
+    ``commands`` fills with the commands themselves.
+    """
     names: list[str] = []
-    listener = _Noting(names)
+    listener = _Noting(names, [] if commands is None else commands)
     monitoring.register(listener)
     try:
         yield names

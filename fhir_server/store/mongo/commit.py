@@ -31,6 +31,7 @@ from fhir_server.store.bodies import id_of
 from fhir_server.store.mongo import guards
 from fhir_server.store.mongo.classes import Classing
 from fhir_server.store.mongo.client import Document
+from fhir_server.store.mongo.places import lying, within
 from fhir_server.store.mongo.prepared import MongoPrepared, document, key_of, superseded
 from fhir_server.store.mongo.records import PROJECTION
 from fhir_server.store.mongo.schema import HISTORY, IDENTITY, RESOURCE
@@ -94,9 +95,10 @@ class Batch:
         self._generation = lane.generation
         digests = sorted({item.digest for commit in commits for item in commit.prepared})
         if digests:
+            lies = await lying(self.tools.engine, digests, self.session)
             found = self._collection(RESOURCE).find(
                 # One more than there can be: the engine then says at once that there are no others.
-                {"_id": {"$in": digests}},
+                {"_id": {"$in": digests}, **within(lies)},
                 _HEAD,
                 session=self.session,
                 batch_size=len(digests) + 1,

@@ -33,6 +33,7 @@ from fhir_server.store.mongo.filters import FALSE, TRUE, Filter, Stage, all_of, 
 from fhir_server.store.mongo.keys import Keys
 from fhir_server.store.mongo.leaves import is_list
 from fhir_server.store.mongo.links import followed, known, led_somewhere
+from fhir_server.store.mongo.places import places, within
 from fhir_server.store.mongo.question import Question, nodes
 
 LIVE: Final = 1
@@ -102,10 +103,14 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Compiler:
-    """Compiles for one moment: ``now`` in ms, at which policy classes hold."""
+    """Compiles for one moment: ``now`` in ms, at which policy classes hold.
+
+    ``is_cluster``: what lies in few compartments is asked there alone.
+    """
 
     keys: Keys
     now: int
+    is_cluster: bool = False
 
     def plan(self, asked: Question) -> Plan:
         """Compile a question; its leaves that are not exact must have been answered."""
@@ -132,7 +137,16 @@ class Compiler:
                 condition = compilation.condition(item)
                 if not condition.lookups:
                     kept.append(condition.filter)
-        return of_type(asked, kept)
+        return of_type(asked, [*kept, self.place(asked)])
+
+    def place(self, asked: Question) -> Filter:
+        """Return the filter by the compartments in which all lies that a question may find."""
+        if not self.is_cluster:
+            return TRUE
+        known = asked.places
+        if known is None:
+            known = places(asked.type, asked.predicate, asked.found, self.keys)
+        return within(known)
 
 
 def of_type(asked: Question, filters: Iterable[Filter]) -> Filter:
@@ -187,7 +201,8 @@ class _Compilation:
     def plan(self) -> Plan:
         conditions = [self.condition(item) for item in conjuncts(self.asked.predicate)]
         looking = [each for each in conditions if each.lookups]
-        pre = of_type(self.asked, [each.filter for each in conditions if not each.lookups])
+        filters = [each.filter for each in conditions if not each.lookups]
+        pre = of_type(self.asked, [*filters, self.compiler.place(self.asked)])
         if pre == FALSE or not looking:
             return Plan(pre)
         by_patients = all(each.is_bare and each.lookups == {_CLASSES} for each in looking)

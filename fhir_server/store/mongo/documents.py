@@ -31,14 +31,6 @@ def nothing() -> Document:
     return {**dict.fromkeys(INSTANTS), **{name: [] for name in ARRAYS}}
 
 
-def compartment(type_: str, digest: int, patients: list[Int64]) -> Int64:
-    """Return the digest of the patient that a resource is about if there is one only, else its own.
-
-    Records of one patient lie together in a sharded cluster; a patient's own record is the first of them.
-    """
-    return patients[0] if len(patients) == 1 and type_ != "Patient" else Int64(digest)
-
-
 def fields(type_: str, values: Values, keys: Keys, clinical: str | None) -> Document:
     """Return the search fields of a resource. ``clinical``: its type's clinical date parameter."""
     blind = keys.blind

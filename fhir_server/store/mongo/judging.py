@@ -23,6 +23,7 @@ from fhir_server.store.mongo.classes import class_at
 from fhir_server.store.mongo.client import Document
 from fhir_server.store.mongo.keys import parameter
 from fhir_server.store.mongo.opened import MOST_OPENED, too_many_to_open
+from fhir_server.store.mongo.places import lying, within
 from fhir_server.store.mongo.records import PROJECTION
 from fhir_server.store.mongo.schema import HISTORY, RESOURCE, STANDING
 from fhir_server.store.mongo.tools import Tools
@@ -173,7 +174,8 @@ class Judge:
         wanted = {self._digest(target): target for target in self._no_resources}
         self._resources.update((target, _Resource(None)) for target in self._no_resources)
         self._no_resources.clear()
-        for document in await self._find(RESOURCE, {"_id": {"$in": list(wanted)}}):
+        lies = await lying(self.tools.engine, list(wanted), self.session)
+        for document in await self._find(RESOURCE, {"_id": {"$in": list(wanted)}, **within(lies)}):
             target, stored = wanted[document["_id"]], self.tools.opener.stored(document)
             if f"{stored.type}/{stored.id}" != target:
                 continue

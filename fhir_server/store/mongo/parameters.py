@@ -18,8 +18,9 @@ from pymongo.errors import PyMongoError
 from fhir_server.search.values import Values
 from fhir_server.store.api import Stale
 from fhir_server.store.mongo.client import Document, unavailable
-from fhir_server.store.mongo.documents import ARRAYS, INSTANTS, compartment, fields
+from fhir_server.store.mongo.documents import ARRAYS, INSTANTS, fields
 from fhir_server.store.mongo.keys import parameter
+from fhir_server.store.mongo.places import compartment
 from fhir_server.store.mongo.records import PROJECTION
 from fhir_server.store.mongo.schema import IDENTITY, META, PARAMETERS, RESOURCE
 from fhir_server.store.mongo.tools import Tools

@@ -150,7 +150,7 @@ class _Filtered:
             return
         tools, now = self._tools, self.judgement.judge.now
         asked = Question.of(type_, self.visibility.restrict(type_, EVERYTHING), tools.keys)
-        compiler = Compiler(tools.keys, now)
+        compiler = Compiler(tools.keys, now, tools.engine.is_cluster)
         reader = Reader(tools.engine, session, self.until)
         await Asking(compiler, reader, Opening(tools.opener, tools.extractor)).answer([asked])
         plan = compiler.plan(asked)

@@ -13,7 +13,8 @@ from fhir_server.crypto.envelope import HEADER
 from fhir_server.store.api import Change
 from fhir_server.store.bodies import DELETE, METHODS, opening, tombstone
 from fhir_server.store.mongo.client import Document, too_large
-from fhir_server.store.mongo.documents import compartment, fields, nothing
+from fhir_server.store.mongo.documents import fields, nothing
+from fhir_server.store.mongo.places import compartment
 from fhir_server.store.mongo.schema import MOST_INLINE
 from fhir_server.store.mongo.tools import Tools
 

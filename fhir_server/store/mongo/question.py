@@ -43,7 +43,8 @@ class Question:
     ``leaves``: its tests of values. ``links``: what is asked at the other end of each of its links.
     ``found``: what was answered beforehand: of a Chain the digests that it may lead to, of a Has the digests
     that are referred to, of a leaf that is not exact the digests of those that pass. ``among``: it is asked
-    about these alone; None: about all of the type.
+    about these alone; None: about all of the type. ``places``: the compartments in which these lie, where
+    that is known.
     """
 
     type: str
@@ -52,6 +53,7 @@ class Question:
     links: dict[int, tuple[Link, Question]] = field(default_factory=dict)
     found: dict[int, Digests] = field(default_factory=dict)
     among: Digests | None = None
+    places: frozenset[Int64] | None = None
 
     @classmethod
     def of(cls, type_: str, predicate: Predicate, keys: Keys, hops: int = MOST_HOPS) -> Question:

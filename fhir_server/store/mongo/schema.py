@@ -4,7 +4,8 @@
 
 =====  =================================================================================================
 _id    h: digest of ``Type/id``
-c      compartment, a digest: the patient that it is about when there is one, else h. Shard key {c, _id}
+c      compartment, a digest: the patient that it is about; h when it is about none, 0 when about several
+       (:mod:`fhir_server.store.mongo.places`). Shard key {c, _id}
 t      type
 l      1: it lives, 0: it is deleted
 n      number of its creation: the order of creation, and what decides between equal sort keys

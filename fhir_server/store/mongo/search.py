@@ -26,6 +26,7 @@ from fhir_server.store.mongo.compile import LIVE, Compiler, Plan
 from fhir_server.store.mongo.filters import Stage, among
 from fhir_server.store.mongo.opened import Opening
 from fhir_server.store.mongo.pages import Found, PageSearch, sorts_to_probe
+from fhir_server.store.mongo.places import lying, within
 from fhir_server.store.mongo.question import Question
 from fhir_server.store.mongo.reading import Reader, limited, union
 from fhir_server.store.mongo.records import PROJECTION
@@ -96,7 +97,8 @@ class Searcher:
             where = {type_: visibility.restrict(type_, EVERYTHING) for type_, some in wanted.items() if some}
             questions = {type_: Question.of(type_, each, self.tools.keys) for type_, each in where.items()}
             work = partial(self._current, questions, wanted, until)
-            if session is None and any(each.opens for each in questions.values()):
+            opens = any(each.opens for each in questions.values())
+            if session is None and (opens or self.tools.engine.is_cluster):
                 return await self.tools.engine.snapshot(work)
             return await work(session)
 
@@ -115,12 +117,14 @@ class Searcher:
             for digest in wanted[type_]
         ]
         pipelines: list[list[Stage]] = []
+        digests = [Int64(digest) for some in wanted.values() for digest in some]
+        lies = await lying(self.tools.engine, digests, session)
         if plain:
-            pipelines.append(
-                [{"$match": {**among("_id", map(Int64, plain)), "l": LIVE}}, {"$project": PROJECTION}]
-            )
+            match = {**among("_id", map(Int64, plain)), "l": LIVE, **within(lies)}
+            pipelines.append([{"$match": match}, {"$project": PROJECTION}])
         for type_, asked in questions.items():
             if not isinstance(asked.predicate, Everything):
+                asked.places = lies
                 plan = await self._among(asking, asked, wanted[type_])
                 if not plan.is_empty:
                     pipelines.append([*plan.pipeline, {"$project": PROJECTION}])
@@ -150,7 +154,7 @@ class Searcher:
     def _asking(self, session: AsyncClientSession | None, until: float) -> Asking:
         reader = Reader(self.tools.engine, session, until)
         return Asking(
-            Compiler(self.tools.keys, self.tools.clock()),
+            Compiler(self.tools.keys, self.tools.clock(), self.tools.engine.is_cluster),
             reader,
             Opening(self.tools.opener, self.tools.extractor),
         )

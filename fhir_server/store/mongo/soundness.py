@@ -21,7 +21,8 @@ from fhir_server.store import sealed
 from fhir_server.store.bodies import id_of
 from fhir_server.store.mongo import schema
 from fhir_server.store.mongo.client import Document, unavailable
-from fhir_server.store.mongo.documents import ARRAYS, INSTANTS, compartment, fields
+from fhir_server.store.mongo.documents import ARRAYS, INSTANTS, fields
+from fhir_server.store.mongo.places import compartment
 from fhir_server.store.mongo.prepared import sealed_by
 from fhir_server.store.mongo.tools import Tools
 from fhir_server.store.mongo.versions import digest_of

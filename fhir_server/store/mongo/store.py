@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Final, cast
 
 from bson.int64 import Int64
+from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.errors import PyMongoError
 
 from fhir_server.clock import now_ms
@@ -43,6 +44,7 @@ from fhir_server.store.mongo.judging import Matcher
 from fhir_server.store.mongo.opening import make_ready
 from fhir_server.store.mongo.parameters import MongoParameters
 from fhir_server.store.mongo.past import Past
+from fhir_server.store.mongo.places import lying, within
 from fhir_server.store.mongo.prepared import MongoPrepared, prepare
 from fhir_server.store.mongo.reading import UNLIMITED
 from fhir_server.store.mongo.records import PROJECTION
@@ -57,6 +59,7 @@ from fhir_server.store.mongo.watching import Watcher
 from fhir_server.store.whole import Progress
 
 _SCAN_CHUNK: Final = 200
+_NO_CONDITION: Final[Mapping[str, int]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,12 +153,12 @@ class MongoStore:
         self._refuse_closed()
         digest = self._digest(type_, id_)
         if visibility.is_everything or isinstance(visibility.of(type_), Everything):
-            return await self._opened(await self._found({"_id": digest}), id_)
+            return await self._opened(await self._found(digest), id_)
         found = await self._searcher.current(visibility, {type_: [digest]})
         if found:
             return await self._opened(found[0], id_)
         # A record that is there and hidden is not opened: it must cost what an unknown one costs.
-        gone = await self._found({"_id": digest, "l": 0})
+        gone = await self._found(digest, {"l": 0})
         if gone is None or not await self._past.may_see(visibility, gone):
             return None
         return await self._opened(gone, id_)
@@ -274,9 +277,16 @@ class MongoStore:
     def _digest(self, type_: str, id_: str) -> Int64:
         return Int64(self._tools.blind.target(f"{type_}/{id_}"))
 
-    async def _found(self, where: Document) -> Document | None:
+    async def _found(self, digest: Int64, condition: Mapping[str, int] = _NO_CONDITION) -> Document | None:
+        engine = self._tools.engine
+
+        async def work(session: AsyncClientSession | None) -> Document | None:
+            lies = within(await lying(engine, [digest], session))
+            where = {"_id": digest, **lies, **condition}
+            return await self._resources.find_one(where, PROJECTION, session=session)
+
         try:
-            found = await self._resources.find_one(where, PROJECTION)
+            found = await (engine.snapshot(work) if engine.is_cluster else work(None))
             return None if found is None else (await self._tools.opener.fetched([found]))[0]
         except PyMongoError as error:
             raise unavailable(error) from error

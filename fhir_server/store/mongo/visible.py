@@ -12,6 +12,7 @@ from fhir_server.search.visibility import Visibility
 from fhir_server.store.api import Stored
 from fhir_server.store.mongo.client import Document
 from fhir_server.store.mongo.judging import Case, Judge
+from fhir_server.store.mongo.places import lying, within
 from fhir_server.store.mongo.records import PROJECTION
 from fhir_server.store.mongo.schema import HISTORY, RESOURCE
 from fhir_server.store.mongo.tools import Tools
@@ -70,7 +71,9 @@ class Judgement:
         if not digests:
             return
         resources = self.tools.engine.db.get_collection(RESOURCE)
-        cursor = resources.find({"_id": {"$in": digests}}, PROJECTION, session=self.judge.session)
+        lies = await lying(self.tools.engine, digests, self.judge.session)
+        where = {"_id": {"$in": digests}, **within(lies)}
+        cursor = resources.find(where, PROJECTION, session=self.judge.session)
         documents = await self.tools.opener.fetched(await cursor.to_list())
         contents = await self._contents(documents)
         cases, judged = [], []

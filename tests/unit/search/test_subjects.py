@@ -15,7 +15,7 @@ from fhir_server.search.expressions import Get, paths
 from fhir_server.search.extract import Extractor
 from fhir_server.search.match import matches
 from fhir_server.search.parameters import parameters as catalogue
-from fhir_server.search.subjects import members, membership, parameters, policy, subjects
+from fhir_server.search.subjects import members, membership, parameters, policy, subjects, telling
 from fhir_server.search.values import Values
 
 EXTRACTOR = Extractor(UTC, "https://fhir.example.org/fhir")
@@ -161,6 +161,16 @@ def test_each_parameter_that_may_lead_to_a_patient_is_decided_on_once() -> None:
             assert not _elements(type_, code) <= set().union(
                 *(_elements(type_, p) for p in membership(type_))
             )
+
+
+def test_what_reads_no_more_than_a_parameter_that_tells_whom_it_is_about_tells_it_too() -> None:
+    for type_ in RESOURCE_TYPES:
+        told = set().union(*(_elements(type_, code) for code in parameters(type_)))
+        assert all(_elements(type_, code) <= told for code in telling(type_))
+        assert set(parameters(type_)) <= telling(type_)
+    assert {"patient", "subject", "performer"} <= telling("Observation")
+    assert "focus" not in telling("Observation")
+    assert telling("Organization") == set()
 
 
 def _pairs(lists: Mapping[str, tuple[str, ...]]) -> set[tuple[str, str]]:
