@@ -99,7 +99,8 @@ class JsonFormatter(logging.Formatter):
 def configure_logging(level: str) -> None:
     """Send all logs of ``level`` (debug, info, warning, error) and above to stderr as JSON lines.
 
-    uvicorn's access log is closed: it holds paths and query strings.
+    uvicorn's access log is closed: it holds paths and query strings. So is what the database's driver says
+    for debugging: addresses, and every command with its values.
     """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter())
@@ -115,6 +116,7 @@ def configure_logging(level: str) -> None:
     access = logging.getLogger("uvicorn.access")
     access.handlers.clear()
     access.propagate = False
+    logging.getLogger("pymongo").setLevel(logging.WARNING)
 
 
 @lru_cache(maxsize=4)

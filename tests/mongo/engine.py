@@ -74,6 +74,16 @@ class StandIn:
         """True until it has ended, by itself or by :meth:`kill`."""
         return self._process is not None and self._process.poll() is None
 
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Have it hang while the block runs, as a machine without power to compute does."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._process.send_signal(signal.SIGCONT)
+
     def kill(self) -> None:
         """End it as a power cut would."""
         if self._process is not None:

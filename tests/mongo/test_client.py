@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,22 +13,27 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.errors import (
     AutoReconnect,
     BulkWriteError,
+    ConnectionFailure,
     DocumentTooLarge,
     DuplicateKeyError,
     NetworkTimeout,
     OperationFailure,
     PyMongoError,
     ServerSelectionTimeoutError,
+    WriteConcernError,
+    WTimeoutError,
 )
 
 from fhir_server.faults import Fault, Kind
 from fhir_server.store.mongo import client as module
 from fhir_server.store.mongo.client import Engine, refuse_unfit, unavailable
-from tests.mongo.engine import address, database, free_port
+from tests.mongo.commands import noted
+from tests.mongo.engine import StandIn, address, database, free_port
 
 TRANSIENT = "TransientTransactionError"
 UNKNOWN = "UnknownTransactionCommitResult"
 FIT = {"setName": "rs", "maxWireVersion": 21}
+UNFOLLOWED = {"writeErrors": [], "writeConcernErrors": [{"code": 64, "errmsg": "10.0.0.7 waits"}]}
 
 
 @pytest.fixture
@@ -148,6 +154,63 @@ async def test_a_commit_whose_outcome_stays_unknown_is_not_called_a_success(
     assert fault.value.headers == (("Retry-After", "5"),)
 
 
+async def test_a_commit_has_its_own_time_however_long_the_work_took(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit, lost = AsyncClientSession.commit_transaction, []
+
+    async def losing(session: AsyncClientSession) -> None:
+        if not lost:
+            lost.append(session)
+            raise labelled(UNKNOWN)
+        await commit(session)
+
+    async def slow(session: AsyncClientSession) -> None:
+        await engine.db.thing.insert_one({"_id": "slow"}, session=session)
+        await asyncio.sleep(1.1 * engine.lock_seconds)
+
+    monkeypatch.setattr(AsyncClientSession, "commit_transaction", losing)
+
+    await engine.transact(slow)
+
+    assert lost
+    assert await things(engine) == ["slow"]
+
+
+async def test_no_write_waits_for_ever_for_a_majority_that_does_not_follow() -> None:
+    commands: list[Any] = []
+    with database() as named, noted(commands):
+        engine = await Engine.open(named)
+        await engine.transact(Work(engine))
+        await engine.db.thing.insert_one({"_id": "alone"})
+        await engine.close()
+
+    wanted = {"w": "majority", "j": True, "wtimeout": 10_000}
+    committed = [each for each in commands if "commitTransaction" in each]
+    alone = [each for each in commands if "insert" in each and "txnNumber" in each][-1]
+    assert [each["writeConcern"] for each in (*committed, alone)] == [wanted, wanted]
+
+
+async def test_a_member_that_is_frozen_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its connections stay open and nothing comes; without heartbeats a request would hang for minutes."""
+    for name in ("_SELECTION_MS", "_CONNECT_MS", "_HEARTBEAT_MS"):
+        monkeypatch.setattr(module, name, 500)
+    stand_in = StandIn(tmp_path / "engine")
+    stand_in.start()
+    engine = await Engine.open(stand_in.address("frozen"))
+    try:
+        assert await engine.transact(Work(engine)) == 1
+        with stand_in.frozen():
+            began = time.monotonic()
+            with pytest.raises(ConnectionFailure):
+                await engine.db.thing.find_one({})
+            assert time.monotonic() - began < 10
+        assert await engine.db.thing.find_one({}) == {"_id": 1}
+    finally:
+        await engine.close()
+        stand_in.kill()
+
+
 async def test_reads_of_one_snapshot_do_not_see_what_is_written_meanwhile(engine: Engine) -> None:
     async def work(session: AsyncClientSession) -> tuple[int, int]:
         before = await engine.db.thing.count_documents({}, session=session)
@@ -218,6 +281,10 @@ def test_a_standalone_server_and_an_old_one_are_refused(hello: dict[str, Any], w
         (OperationFailure("10.0.0.7: bad query", 2), Kind.EXCEPTION),
         (BulkWriteError({"writeErrors": [{"code": 11000, "errmsg": "10.0.0.7"}]}), Kind.EXCEPTION),
         (BulkWriteError({"writeErrors": [{"code": 10334, "errmsg": "10.0.0.7"}]}), Kind.TOO_LARGE),
+        (BulkWriteError(UNFOLLOWED), Kind.UNAVAILABLE),
+        (WTimeoutError("10.0.0.7: waiting for replication timed out", 64), Kind.UNAVAILABLE),
+        (WriteConcernError("10.0.0.7: operation exceeded time limit", 50), Kind.UNAVAILABLE),
+        (OperationFailure("10.0.0.7: unable to read from a snapshot", 246), Kind.UNAVAILABLE),
     ],
 )
 def test_every_error_of_the_driver_is_one_fault_that_says_what_to_do(error: PyMongoError, kind: Kind) -> None:
@@ -233,6 +300,11 @@ def test_every_error_of_the_driver_is_one_fault_that_says_what_to_do(error: PyMo
     [
         (labelled(TRANSIENT), "does not answer. Nothing was stored"),
         (AutoReconnect("closed"), "is not known"),
+        (WTimeoutError("waiting for replication timed out", 64), "is not known"),
+        (WriteConcernError("no such number of members", 100), "is not known"),
+        (BulkWriteError(UNFOLLOWED), "is not known"),
+        (BulkWriteError({"writeErrors": [{"code": 2}], "writeConcernErrors": []}), "Nothing was stored"),
+        (OperationFailure("unable to read from a snapshot", 246), "Nothing was stored"),
         (OperationFailure("conflict", 112, {"errorLabels": [TRANSIENT]}), "Others are writing"),
     ],
 )

@@ -61,6 +61,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         patch = stack.enter_context(pytest.MonkeyPatch.context())
         # Five seconds in service: for tests, too long to wait for each refusal.
         patch.setattr("fhir_server.store.mongo.client._SELECTION_MS", 1000)
+        patch.setattr("fhir_server.store.mongo.client._HEARTBEAT_MS", 500)
         patch.setattr("fhir_server.audit.mongodb.place._SELECTION_SECONDS", 1)
         server = stack.enter_context(served(folder / "data", store=address))
         yield World(server, wire, stand_in)

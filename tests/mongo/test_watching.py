@@ -11,6 +11,7 @@ import pytest
 from pymongo.errors import AutoReconnect, OperationFailure
 
 from fhir_server.crypto.envelope import FIRST_LEARNED
+from fhir_server.crypto.keys import KeyFault
 from fhir_server.store.mongo import watching
 from fhir_server.store.mongo.schema import DICTIONARY
 from fhir_server.store.sealed import DICTIONARY as BOUND
@@ -77,7 +78,9 @@ async def test_a_dictionary_that_another_process_has_learned_is_adopted(pair: An
     await known(one, FIRST_LEARNED)
 
 
-@pytest.mark.parametrize("error", [AutoReconnect(), OperationFailure("lost", 286)])
+@pytest.mark.parametrize(
+    "error", [AutoReconnect(), OperationFailure("lost", 286), KeyFault("The key 2 is not here.")]
+)
 async def test_what_was_missed_while_the_stream_was_lost_is_asked_for(
     pair: Any, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:

@@ -6,13 +6,14 @@ import asyncio
 import io
 import json
 import logging
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from fhir_server.faults import Fault, Kind
 from fhir_server.interactions.request import Reply, Request
-from fhir_server.rest.logs import JsonFormatter
+from fhir_server.rest.logs import JsonFormatter, configure_logging
 from fhir_server.rest.observe import redacted
 
 if TYPE_CHECKING:
@@ -132,6 +133,33 @@ async def test_lines_of_libraries_lose_what_follows_their_first_line(log: io.Str
     logging.getLogger("asyncio").error("Task exception was never retrieved\nfuture: ValueError('张伟')")
 
     assert json.loads(log.getvalue().splitlines()[-1])["event"] == "Task exception was never retrieved"
+
+
+@pytest.fixture
+def configured(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
+    """Collect what a server logs whose operator wants to know everything."""
+    stream, root, driver = io.StringIO(), logging.getLogger(), logging.getLogger("pymongo")
+    levels = root.level, driver.level
+    monkeypatch.setattr(sys, "stderr", stream)
+    monkeypatch.setattr(root, "handlers", [])
+    for name in ("logThreads", "logProcesses", "logMultiprocessing"):
+        monkeypatch.setattr(logging, name, getattr(logging, name))
+    configure_logging("debug")
+    yield stream
+    root.setLevel(levels[0])
+    driver.setLevel(levels[1])
+
+
+def test_where_the_database_lies_and_what_it_is_asked_is_in_no_log(configured: io.StringIO) -> None:
+    for name in ("command", "connection", "serverSelection", "topology"):
+        logging.getLogger(f"pymongo.{name}").debug('{"serverHost": "db1.hospital.example", "filter": {}}')
+    logging.getLogger("fhir_server.rest").debug("told")
+    logging.getLogger("pymongo.client").warning("opened before fork")
+
+    assert [json.loads(line)["event"] for line in configured.getvalue().splitlines()] == [
+        "told",
+        "opened before fork",
+    ]
 
 
 async def test_a_cancelled_request_is_still_counted_and_logged(client: Any, log: io.StringIO) -> None:

@@ -22,7 +22,7 @@ from pymongo.errors import (
     DuplicateKeyError,
     OperationFailure,
     PyMongoError,
-    WTimeoutError,
+    WriteConcernError,
 )
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
@@ -35,9 +35,15 @@ Document = dict[str, Any]
 
 DEFAULT_DATABASE: Final = "fhir"
 
-_MAJORITY: Final = WriteConcern("majority", j=True)
+_MAJORITY: Final = WriteConcern("majority", j=True, wtimeout=10_000)
+"""Without a limit a write waits for ever where a primary leads and the others have stopped following."""
+
 _SNAPSHOT: Final = ReadConcern("snapshot")
 _SELECTION_MS: Final = 5000
+_CONNECT_MS: Final = 5000
+_HEARTBEAT_MS: Final = 5000
+"""With the time to connect it bounds how long a request hangs on a member that is frozen or cut off."""
+
 _WIRE_OF_7_0: Final = 21
 _MONGOS: Final = "isdbgrid"
 _RETRY: Final = (("Retry-After", "5"),)
@@ -50,6 +56,8 @@ DUPLICATE: Final = 11000
 _TOO_LONG: Final = frozenset({50, 262})  # MaxTimeMSExpired, ExceededTimeLimit
 _TOO_BIG: Final = frozenset({10334, 17280, 17419, 17420})  # BSONObjectTooLarge and its elder kin
 _NOT_ALLOWED: Final = frozenset({13, 18, 8000})  # Unauthorized, AuthenticationFailed
+# ReadConcernMajorityNotAvailableYet, SnapshotTooOld, SnapshotUnavailable
+_LATER: Final = frozenset({134, 239, 246})
 
 _LOOK: Final = "The store does not answer. Whether something was stored is not known; look, then repeat."
 _READ_FIRST: Final = (
@@ -64,7 +72,8 @@ class Engine:
     """One client of one database. Make it with :meth:`open`; use it from one event loop.
 
     ``db`` reads what a majority holds and writes to a majority's journals, at the primary. ``lock_seconds``:
-    how long a write may wait for others, its repetitions included. ``search_seconds``: for one search.
+    how long a write may wait for others, its repetitions included, and as long again to hear that it is
+    committed. ``search_seconds``: for one search.
     ``is_cluster``: it is a sharded cluster, asked by way of a mongos.
     """
 
@@ -101,7 +110,12 @@ class Engine:
         """
         try:
             client: AsyncMongoClient[Document] = AsyncMongoClient(
-                uri, serverSelectionTimeoutMS=_SELECTION_MS, appname="fhir-server", tz_aware=True
+                uri,
+                serverSelectionTimeoutMS=_SELECTION_MS,
+                connectTimeoutMS=_CONNECT_MS,
+                heartbeatFrequencyMS=_HEARTBEAT_MS,
+                appname="fhir-server",
+                tz_aware=True,
             )
         except (PyMongoError, ValueError) as error:
             raise Fault(
@@ -128,14 +142,13 @@ class Engine:
         effects but those of its session. Raises Fault(UNAVAILABLE) when ``lock_seconds`` are over, what
         ``work`` raises, and :class:`PyMongoError` otherwise: callers turn it into a fault.
         """
-        until = time.monotonic() + self.lock_seconds
-        pauses = _Pauses(until)
+        pauses = _Pauses(self.lock_seconds)
         async with self.client.start_session() as session:
             while True:
                 await session.start_transaction(_SNAPSHOT, _MAJORITY, ReadPreference.PRIMARY)
                 try:
                     result = await work(session)
-                    await self._commit(session, until)
+                    await self._commit(session)
                 except PyMongoError as error:
                     await _abort(session)
                     if not error.has_error_label(_TRANSIENT) or not await pauses.again():
@@ -146,9 +159,9 @@ class Engine:
                 else:
                     return result
 
-    async def _commit(self, session: AsyncClientSession, until: float) -> None:
+    async def _commit(self, session: AsyncClientSession) -> None:
         """Commit, again and again while nobody can say whether it took place: it does so only once."""
-        pauses = _Pauses(until)
+        pauses = _Pauses(self.lock_seconds)
         while True:
             try:
                 await session.commit_transaction()
@@ -177,10 +190,10 @@ class Engine:
 
 
 class _Pauses:
-    """Growing pauses of random length between attempts, until a time is over."""
+    """Growing pauses of random length between attempts, until so many seconds are over."""
 
-    def __init__(self, until: float) -> None:
-        self._until = until
+    def __init__(self, seconds: float) -> None:
+        self._until = time.monotonic() + seconds
         self._longest = _FIRST_PAUSE_SECONDS
 
     async def again(self) -> bool:
@@ -236,7 +249,14 @@ def _code(error: PyMongoError) -> int:
 
 
 def _is_too_long(error: PyMongoError) -> bool:
-    return _code(error) in _TOO_LONG and not isinstance(error, WTimeoutError)
+    return _code(error) in _TOO_LONG and not isinstance(error, WriteConcernError)
+
+
+def _may_be_kept(error: PyMongoError) -> bool:
+    """Tell whether the primary did as it was told, or may have, and only a majority's word is missing."""
+    if isinstance(error, BulkWriteError):
+        return bool(error.details.get("writeConcernErrors"))
+    return isinstance(error, (ConnectionFailure, WriteConcernError))
 
 
 def unavailable(error: PyMongoError) -> Fault:
@@ -252,9 +272,9 @@ def unavailable(error: PyMongoError) -> Fault:
             "The store does not let this server in. Its owner must see to the account in FHIR_STORE.",
             headers=_RETRY,
         )
-    # In a transaction that was not being committed nothing can have been kept.
-    is_certain = error.has_error_label(_TRANSIENT)
-    if isinstance(error, ConnectionFailure):
+    # By a read, or in a transaction that was not being committed, nothing can have been kept.
+    is_certain = code in _LATER or error.has_error_label(_TRANSIENT)
+    if code in _LATER or _may_be_kept(error):
         return silent() if is_certain else Uncertain(_LOOK)
     if is_certain:
         sentence = "Others are writing to the same records. Nothing was stored; repeat the request."

@@ -36,7 +36,7 @@ _SNAPSHOT: Final = ReadConcern("snapshot")
 _LONGEST_MS: Final = 2**31 - 1
 
 # https://github.com/mongodb/mongo/blob/master/src/mongo/base/error_codes.yml
-_TOO_LARGE: Final = frozenset({10334, 17280, 17419, 17420})
+_TOO_LARGE: Final = frozenset({4568, 10334, 17280, 17419, 17420})  # the first: of one $lookup
 _TOO_DEEP: Final = frozenset({15, 5107200, 51047, 40677, 17279})
 
 

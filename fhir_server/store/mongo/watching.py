@@ -64,8 +64,9 @@ class Watcher:
         while True:
             try:
                 await self._follow()
-            except PyMongoError as error:
-                # Where a stream cannot go on from where it was, what it missed is asked for below.
+            except (PyMongoError, Fault) as error:
+                # A stream that cannot go on from where it was, or a dictionary sealed under a key that this
+                # process does not have yet: what it missed is asked for below.
                 if isinstance(error, OperationFailure) and error.code == _HISTORY_LOST:
                     self._after = None
                 _LOG.info("the change stream has ended", extra={"fields": {"error": type(error).__name__}})
