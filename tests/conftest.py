@@ -19,6 +19,7 @@ settings.load_profile("house")
 
 MARKERS = (
     "every_engine: run on SQLite and on MongoDB, whichever the suite runs on",
+    "one_engine: run on the suite's own engine alone, in a file that is run on every one",
     "sqlite_file(reason): about SQLite's file; not run when the suite runs on MongoDB",
 )
 _LEFT_OUT = "left out on this engine"
@@ -39,7 +40,8 @@ def pytest_report_header() -> str:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run what is marked so on every engine."""
-    if engines.DEFAULT == engines.SQLITE and metafunc.definition.get_closest_marker("every_engine"):
+    marked = metafunc.definition.get_closest_marker
+    if engines.DEFAULT == engines.SQLITE and marked("every_engine") and not marked("one_engine"):
         metafunc.parametrize("engine", engines.ENGINES, indirect=True, scope="module")
 
 

@@ -12,7 +12,8 @@ from fhir_server.consent.asking import Asking, breaker
 from fhir_server.consent.compile import compile_rule
 from fhir_server.consent.rule import NO_TERMS, clause, rule
 from fhir_server.search.predicate import NOTHING
-from fhir_server.store.sqlite.store import Options
+from fhir_server.store.mongo.store import Options as MongoOptions
+from fhir_server.store.sqlite.store import Options as SqliteOptions
 from tests.consent.filed import ACT, HERE, MINE, PSY, consent, deny_all, sad
 from tests.http.server import Tree, load, matches, refused
 from tests.leak.house import ROOT, Guarded, guarded, token
@@ -86,9 +87,10 @@ def test_a_doctor_sees_for_a_while_what_was_hidden_and_for_that_purpose_alone(
     assert not sees(house, purpose="TREAT")
     assert not sees(house, purpose="HRESCH")
     assert not sees(house, doctor("Practitioner/other"))
-    defaults = Options.__init__.__defaults__
-    shifted = tuple(_an_hour_later if each is now_ms else each for each in defaults or ())
-    monkeypatch.setattr(Options.__init__, "__defaults__", shifted)
+    for options in (SqliteOptions, MongoOptions):
+        defaults = options.__init__.__defaults__
+        shifted = tuple(_an_hour_later if each is now_ms else each for each in defaults or ())
+        monkeypatch.setattr(options.__init__, "__defaults__", shifted)
     house.stop()
     house.start()
     assert not sees(house)

@@ -37,6 +37,8 @@ from tests.leak.house import (
 from tests.leak.test_agreements import SIGNATURE
 from tests.leak.test_reading import ROUTES, asked_together
 
+pytestmark = pytest.mark.every_engine
+
 TREAT = {"purposes": ["TREAT"]}
 DOCTOR = token("user/*.cruds", fhirUser="Practitioner/doctor", organization="Organization/here", **TREAT)
 HOSPITAL = token("system/*.cruds", client_id="his", organization="Organization/here", **TREAT)
@@ -188,6 +190,7 @@ def twin(engine: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guar
         yield server
 
 
+@pytest.mark.one_engine  # five hundred rows: test_reading.py has them on every engine, by rights
 @pytest.mark.parametrize("caller", CALLERS)
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.name}: {route.path}"[:70])
 def test_what_is_denied_might_as_well_not_be_there(
@@ -197,7 +200,6 @@ def test_what_is_denied_might_as_well_not_be_there(
     not_there(house, twin, route, CALLERS[caller], shows=caller != "guest")
 
 
-@pytest.mark.every_engine
 @pytest.mark.parametrize("caller", CALLERS)
 @pytest.mark.parametrize("route", BESIDE, ids=lambda route: f"{route.name}: {route.path}"[:70])
 def test_nor_is_what_is_about_its_patient_or_tells_of_it(
@@ -206,7 +208,6 @@ def test_nor_is_what_is_about_its_patient_or_tells_of_it(
     not_there(house, twin, route, CALLERS[caller], shows=caller != "guest")
 
 
-@pytest.mark.every_engine
 @pytest.mark.parametrize("route", BESIDE, ids=lambda route: f"{route.name}: {route.path}"[:70])
 def test_nor_where_the_consents_are_too_many_to_ask_for_each_record(
     house: Guarded, twin: Guarded, route: Route, monkeypatch: pytest.MonkeyPatch
@@ -216,7 +217,6 @@ def test_nor_where_the_consents_are_too_many_to_ask_for_each_record(
     not_there(house, twin, route, MANY)
 
 
-@pytest.mark.every_engine
 def test_a_provenance_is_seen_with_all_that_it_tells_of_and_so_is_a_task(house: Guarded) -> None:
     """The positive twin, for who sees by right what is in no compartment."""
     with house.as_(HOUSE):
@@ -230,14 +230,12 @@ def test_a_provenance_is_seen_with_all_that_it_tells_of_and_so_is_a_task(house: 
         assert len(house.find("Task?_count=50")) == 4
 
 
-@pytest.mark.every_engine
 @pytest.mark.parametrize("caller", CALLERS)
 @pytest.mark.parametrize("kind", ["batch", "transaction"])
 def test_an_entry_of_a_bundle_is_told_no_more(house: Guarded, twin: Guarded, kind: str, caller: str) -> None:
     not_there(house, twin, asked_together(kind), CALLERS[caller])
 
 
-@pytest.mark.every_engine
 @pytest.mark.parametrize(
     "query",
     [
@@ -267,7 +265,6 @@ def test_no_oracle_tells_of_what_is_denied(house: Guarded, twin: Guarded, query:
     assert told(answer) == told(without)
 
 
-@pytest.mark.every_engine
 def test_both_are_there_for_who_keeps_the_records_and_for_the_patient(house: Guarded) -> None:
     """The positive twin: what is hidden is there, and the patient sees it."""
     hidden = token(
@@ -280,7 +277,6 @@ def test_both_are_there_for_who_keeps_the_records_and_for_the_patient(house: Gua
         assert len(house.find("Consent")) == 2
 
 
-@pytest.mark.every_engine
 def test_a_conditional_create_against_a_hidden_record_creates_as_if_there_were_none(
     house: Guarded, twin: Guarded
 ) -> None:
@@ -311,7 +307,6 @@ def file(server: Guarded, *trees: Tree) -> list[Tree]:
         return [server.create(tree) for tree in trees]
 
 
-@pytest.mark.every_engine
 def test_an_open_page_shows_nothing_more_once_consent_is_withdrawn(own: Guarded) -> None:
     (permit,) = file(own, consent(purpose=["TREAT"], patient="hidden"))
     with own.as_(GUEST):
@@ -329,7 +324,6 @@ def test_an_open_page_shows_nothing_more_once_consent_is_withdrawn(own: Guarded)
         assert load(after)["total"] == 0
 
 
-@pytest.mark.every_engine
 def test_an_open_page_goes_on_while_others_file(own: Guarded) -> None:
     with own.as_(GUEST):
         expected = sorted(own.find("Observation?patient=mine&_count=50"))
@@ -344,7 +338,6 @@ def test_an_open_page_goes_on_while_others_file(own: Guarded) -> None:
     assert sorted(seen) == expected
 
 
-@pytest.mark.every_engine
 def test_a_proxys_right_that_a_consent_ends_is_over_with_the_next_request(own: Guarded) -> None:
     mother = token("user/*.cruds", fhirUser="RelatedPerson/mother")
     with own.as_(mother):
@@ -361,7 +354,6 @@ def test_a_proxys_right_that_a_consent_ends_is_over_with_the_next_request(own: G
         assert own.post("Consent", body).status_code == 403
 
 
-@pytest.mark.every_engine
 def test_nobody_permitted_is_nothing_and_not_everything(tmp_path_factory: pytest.TempPathFactory) -> None:
     """An overarching policy that denies, and no Consent at all: no patient is permitted."""
     folder = tmp_path_factory.mktemp("denying")
@@ -372,7 +364,6 @@ def test_nobody_permitted_is_nothing_and_not_everything(tmp_path_factory: pytest
         assert server.find("Organization")  # about no patient
 
 
-@pytest.mark.every_engine
 @pytest.mark.parametrize(
     "path", ["Patient/mine", "Observation?_count=1", "Patient/mine/$everything", "_history"]
 )
@@ -391,7 +382,6 @@ def test_an_error_in_the_engine_denies_and_tells_nothing(
     assert "Zanzibarov" not in answer.text
 
 
-@pytest.mark.every_engine
 def test_rules_that_cannot_be_read_deny(house: Guarded, monkeypatch: pytest.MonkeyPatch) -> None:
     service = house._app._service
     assert service is not None

@@ -82,7 +82,7 @@ async def test_what_a_resource_is_found_by_is_limited_in_mongodb_alone(
 ) -> None:
     store, is_limited = kept
     monkeypatch.setattr("fhir_server.store.mongo.prepared.MOST_FIELDS", 2000)
-    monkeypatch.setattr("fhir_server.store.mongo.prepared._SUSPICIOUS", 0)
+    monkeypatch.setattr("fhir_server.store.mongo.prepared.MOST_INLINE", 0)
     many = change("Patient", "many", tokens=[("code", "s", str(n)) for n in range(200)])
 
     if is_limited:
