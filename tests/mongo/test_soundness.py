@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from bson.int64 import Int64
 from fhir_server.store.api import Reclass, Slice
 from fhir_server.store.state import Put
 from tests.contract.store_world import change, drop_store, open_mongo, put
+from tests.mongo.commands import noted
 
 KIND = "mongodb-standard"
 
@@ -82,7 +84,7 @@ DAMAGES: list[tuple[str, dict[str, Any], Callable[[dict[str, Any]], dict[str, An
         {"t": "Observation"},
         setting(c=Int64(5)),
         [
-            "1 resources lie in another compartment than that of their patient.",
+            "1 resources lie in another compartment than that of their patient: run fhir-server reindex.",
             "1 resources cannot be found by id.",
         ],
     ),
@@ -157,6 +159,36 @@ async def test_a_whole_store_has_no_findings_and_is_counted(whole: Any) -> None:
     assert facts.resources == {"Observation": 1, "Patient": 1}
     assert facts.versions == 5
     assert facts.size >= 0
+
+
+async def test_a_rebuild_puts_what_lies_elsewhere_where_it_belongs_one_by_one(tmp_path: Path) -> None:
+    commands: list[Mapping[str, Any]] = []
+    with noted(commands):
+        store: Any = await open_mongo(tmp_path)
+    codes = {id_: change("Task", id_, tokens=[["code", "s", id_]]) for id_ in ("a", "b", "c", "d")}
+    await put(store, *codes.values())
+    # Two lie elsewhere, of which one lacks nothing else; another two only lack what they are found by.
+    elsewhere, lacking = {"c": Int64(5)}, {"k": []}
+    damages = {"a": elsewhere, "b": {**elsewhere, **lacking}, "c": lacking, "d": lacking}
+    for id_, damage in damages.items():
+        digest = Int64(store._tools.blind.target(f"Task/{id_}"))
+        await store._tools.engine.db.resource.update_one({"_id": digest}, {"$set": damage})
+        if "c" in damage:
+            await store._tools.engine.db.identity.update_one({"_id": digest}, {"$set": elsewhere})
+    assert len(await store.check()) == 2
+    commands.clear()
+
+    step = await store.parameters.rebuild("Task")
+    again = await store.parameters.rebuild("Task")
+
+    assert step.rows > 4
+    assert again.rows == 0
+    assert await store.check() == []
+    updates = [each["updates"] for each in commands if each.get("update") == "resource"]
+    assert sorted(map(len, updates)) == [1, 1, 2]
+    assert [len(each) for each in updates if any("c" in one["u"]["$set"] for one in each)] == [1, 1]
+    await store.close()
+    drop_store(KIND, tmp_path)
 
 
 async def test_a_file_that_belongs_to_no_version_is_counted(whole: Any) -> None:

@@ -128,8 +128,10 @@ class MongoParameters:
 
         ``generation``: what they must be extracted by, else Stale. ``without``: leave a parameter out.
         """
-        writes, differing = [], 0
+        staying: list[UpdateOne] = []
+        moving: list[UpdateOne] = []
         moved: list[UpdateOne] = []
+        differing = 0
         for document in found:
             type_ = document["t"]
             values = self._tools.extractor(type_, self._tools.opener.body(document))
@@ -138,17 +140,20 @@ class MongoParameters:
             if without is not None:
                 leave_out(values, without)
             fresh = fields(type_, values, self._tools.keys, self._tools.clinical.get(type_))
-            changed = {name: fresh[name] for name in _FIELDS if fresh[name] != document[name]}
+            fresh["c"] = compartment(type_, document["_id"], fresh["pat"])
+            changed = {name: fresh[name] for name in (*_FIELDS, "c") if fresh[name] != document[name]}
             if not changed:
                 continue
             differing += max(1, sum(_difference(document[name], fresh[name]) for name in ARRAYS))
-            place = compartment(type_, document["_id"], fresh["pat"])
             where = {"_id": document["_id"], "c": document["c"], "v": document["v"]}
-            writes.append(UpdateOne(where, {"$set": {**changed, "c": place}}))
-            if place != document["c"]:
-                moved.append(UpdateOne({"_id": document["_id"]}, {"$set": {"c": place}}))
-        if writes:
-            await self._resources.bulk_write(writes, session=session)
+            (moving if "c" in changed else staying).append(UpdateOne(where, {"$set": changed}))
+            if "c" in changed:
+                moved.append(UpdateOne({"_id": document["_id"]}, {"$set": {"c": fresh["c"]}}))
+        if staying:
+            await self._resources.bulk_write(staying, session=session)
+        for each in moving:
+            # A cluster takes an update that leads to another shard in a command of its own only.
+            await self._resources.bulk_write([each], session=session)
         if moved:
             await self._tools.engine.db.get_collection(IDENTITY).bulk_write(moved, session=session)
         return differing

@@ -33,7 +33,9 @@ _CLOSED: Final = "{} versions cannot be opened."
 _MARKED: Final = "{} versions are sealed under another key than their documents say."
 _LACKING: Final = "{} resources lack search values: run fhir-server reindex."
 _TOO_MANY: Final = "{} resources have search values that they should not have."
-_ELSEWHERE: Final = "{} resources lie in another compartment than that of their patient."
+_ELSEWHERE: Final = (
+    "{} resources lie in another compartment than that of their patient: run fhir-server reindex."
+)
 _NOT_FOUND: Final = "{} resources cannot be found by id."
 _NOWHERE: Final = "{} ids lead to no resource."
 _GAPS: Final = "{} resources have gaps in their history."
