@@ -5,6 +5,8 @@ set -eu
 umask 077
 folder="${BACKUP_FOLDER:-/backup}"
 name="$(date -u +%Y%m%dT%H%M%SZ).archive.gz"
+# Of one that was killed: this runs one at a time.
+rm -f "$folder"/*.archive.gz.partial
 trap 'rm -f "$folder/$name.partial"' EXIT
 mongodump --config=/run/secrets/mongo_backup.yaml --oplog --gzip --archive="$folder/$name.partial" --quiet
 # Read to its end and not written anywhere: a copy that cannot be read is no copy.

@@ -142,6 +142,18 @@ def test_a_backup_of_mongodb_that_is_not_whole_is_not_there(
     assert [path.name for path in tmp_path.iterdir()] == ["bin"]
 
 
+def test_a_backup_of_mongodb_removes_what_killed_ones_have_left(tmp_path: Path, programs: Path) -> None:
+    stand_in(programs, 'echo half > "$archive"; kill -9 $PPID')
+    assert backup(programs, tmp_path).returncode != 0
+    assert [path.suffix for path in tmp_path.iterdir() if path.is_file()] == [".partial"]
+    (tmp_path / "20260101T000000Z.archive.gz").write_bytes(b"an older one")
+
+    stand_in(programs, 'echo content | gzip > "$archive"')
+    assert backup(programs, tmp_path).returncode == 0
+
+    assert [path.suffix for path in tmp_path.iterdir() if path.is_file()] == [".gz", ".gz"]
+
+
 @pytest.mark.parametrize(("kept", "left"), [(1, 1), (2, 2), (9, 4)])
 def test_the_newest_backups_of_mongodb_are_kept(tmp_path: Path, programs: Path, kept: int, left: int) -> None:
     stand_in(programs, 'echo content | gzip > "$archive"')
