@@ -46,15 +46,22 @@ def _prepare_database(settings: Settings) -> None:
     """Prepare the database for the keys that are there, or for new ones when there are none.
 
     A database that has a store of other keys is refused by whoever opens it; new keys go with the refusal.
+    Whatever else goes wrong they stay: the database may know them by then, and would take no others.
     """
+    from fhir_server.crypto.keys import KeyFault  # noqa: PLC0415 - late, as in parts.py
+
     is_new = not parts.has_key_ring(settings)
     if is_new:
         parts.new_key_ring(settings)
     try:
         asyncio.run(_make_store(settings))
-    except Fault:
+    except KeyFault:
         if is_new:
             parts.remove_key_ring(settings)
+        raise
+    except Fault:
+        if is_new:
+            out.print(f"Made keys in {settings.key_folder}; they stay for the next attempt.")
         raise
     if is_new:
         out.print(f"Prepared the database, made keys in {settings.key_folder} ({settings.suite} suite).")

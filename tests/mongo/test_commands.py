@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from pymongo.errors import AutoReconnect
 from typer.testing import CliRunner, Result
 
 from fhir_server.cli import app
@@ -79,6 +80,22 @@ def test_load_takes_files_in_and_goes_on_where_it_was(run: Run, tmp_path: Path) 
     told = json.loads(run("info", "--json").output)
     assert (told["resources"]["Patient"], told["versions"]) == (5, 5)
     assert [path.name for path in (tmp_path / "data").iterdir()] == ["load.journal"]
+
+
+def test_keys_that_the_database_may_know_already_stay(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def cut(*_: object) -> None:
+        raise AutoReconnect("the wire is cut")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("fhir_server.store.mongo.opening.mark", cut)
+        assert "they stay" in run("init", code=1).output
+    made = (tmp_path / "keys/ring.json").read_bytes()
+
+    assert "nothing that it held was changed" in run("init").output
+    assert (tmp_path / "keys/ring.json").read_bytes() == made
+    assert "Sound" in run("check").output
 
 
 def test_another_key_ring_is_refused_and_told_so(
