@@ -5,16 +5,21 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from bson.objectid import ObjectId
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.errors import AutoReconnect
+from pymongo.hello import Hello
+from pymongo.server_description import ServerDescription
 
 from fhir_server.crypto.keys import KeyRing
 from fhir_server.faults import Fault, Kind
 from fhir_server.store import moment
 from fhir_server.store.api import Stale, Stamps
+from fhir_server.store.mongo.client import Engine
 from fhir_server.store.mongo.schema import META, PARAMETERS, STAMP
 from fhir_server.store.mongo.stamps import LANES, Reading, Shared
 from fhir_server.store.state import Put
@@ -198,3 +203,35 @@ async def test_a_database_without_lanes_is_told_to_be_unprepared(store: Any) -> 
 
     assert "init" in fault.value.diagnostics
     await lanes.insert_many(kept)
+
+
+async def test_what_was_remembered_under_another_primary_is_looked_up_again(
+    store: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = ObjectId(), ObjectId()
+    told: list[tuple[Stamps, int | None]] = []
+    for leader in (None, one, None, one, other, None, other, one):
+        monkeypatch.setattr(Engine, "leader", leader)
+        told.append((await store.stamps(), await store.state.stamp()))
+
+    before, *_, after, again = told
+    # Whoever has heard of no primary, as while one is being elected, has heard of no other one.
+    assert told == [*[before] * 4, *[after] * 3, again]
+    assert len({stamps.governing for stamps, _ in told}) == len({state for _, state in told}) == 3
+    assert len({(stamps.generation, stamps.classes) for stamps, _ in told}) == 1
+
+
+async def test_a_primary_is_known_by_its_election(store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine, election = store._tools.engine, ObjectId()
+    hellos: list[dict[str, Any]] = [
+        {"setName": "s", "isWritablePrimary": True, "electionId": election},
+        {"setName": "s"},
+    ]
+    servers = {
+        n: ServerDescription(("h", n), Hello({"ok": 1, "hosts": [], **each})) for n, each in enumerate(hellos)
+    }
+    for known, leader in ((servers, election), ({1: servers[1]}, None)):
+        client = SimpleNamespace(topology_description=SimpleNamespace(server_descriptions=lambda k=known: k))
+        monkeypatch.setattr(engine, "client", client)
+        assert engine.leader == leader
+    monkeypatch.undo()

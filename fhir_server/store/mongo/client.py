@@ -12,6 +12,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, TypeVar
 
+from bson.objectid import ObjectId
 from pymongo import AsyncMongoClient, ReadPreference
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.database import AsyncDatabase
@@ -134,6 +135,12 @@ class Engine:
         name = client.get_default_database(DEFAULT_DATABASE).name
         is_cluster = hello.get("msg") == _MONGOS
         return cls(client, f"{name}{suffix}", lock_seconds, search_seconds, is_cluster=is_cluster)
+
+    @property
+    def leader(self) -> ObjectId | None:
+        """The election of the primary that was last heard of; None: of none, or by way of a mongos."""
+        servers = self.client.topology_description.server_descriptions().values()
+        return next((each.election_id for each in servers if each.is_writable), None)
 
     async def transact(self, work: Callable[[AsyncClientSession], Awaitable[T]]) -> T:
         """Run ``work`` in a transaction and commit it; return what it returned.

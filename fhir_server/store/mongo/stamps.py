@@ -15,6 +15,7 @@ import random
 from collections.abc import Awaitable, Callable
 from typing import Final, Generic, NamedTuple, TypeVar
 
+from bson.objectid import ObjectId
 from pymongo import ReturnDocument
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.errors import BulkWriteError, PyMongoError
@@ -44,6 +45,8 @@ _CONFLICT: Final = 112
 _DUPLICATE: Final = 11000
 _PAUSE_SECONDS: Final = 0.01
 _ATTEMPTS: Final = 500
+_ERA_SHIFT: Final = 48
+"""Bits that are left for counting commits."""
 
 T = TypeVar("T")
 
@@ -56,7 +59,10 @@ class Lane(NamedTuple):
 
 
 class Reading(NamedTuple):
-    """All stamps at one moment; ``state`` changes with every write of a state record."""
+    """All stamps at one moment; ``state`` changes with every write of a state record.
+
+    Both it and ``governing`` are this process's own numbers: they change with the primary, too.
+    """
 
     stamps: Stamps
     state: int
@@ -99,6 +105,8 @@ class MongoStamps:
         self._lanes = engine.db.get_collection(STAMP)
         self._next_lane = random.randrange(LANES)  # noqa: S311 - spreads processes, guards nothing
         self._commits = 0
+        self._leader: ObjectId | None = None
+        self._elections = 0
         self._shared = Shared(self._ask)
 
     async def read(self) -> Reading:
@@ -196,11 +204,26 @@ class MongoStamps:
             else:
                 return
 
+    def _era(self) -> int:
+        """Return a number that changes with the primary, as far as this process has heard of it.
+
+        A new one may for a moment not know what its predecessor has acknowledged. What was looked up there,
+        under stamps that were read before, would be remembered although it is out of date: it is looked up
+        again.
+        """
+        leader = self._engine.leader
+        if leader is not None and leader != self._leader:
+            self._elections += self._leader is not None
+            self._leader = leader
+        return self._elections << _ERA_SHIFT
+
     async def _ask(self) -> Reading:
+        # Before the question: if it is another primary that answers, the next answer is of another era.
+        era = self._era()
         try:
             rows = await self._lanes.aggregate(_READ)
             [found] = await rows.to_list()
         except PyMongoError as error:
             raise unavailable(error) from error
-        stamps = Stamps(int(found["generation"]), int(found["governing"]), int(found["classes"]))
-        return Reading(stamps, int(found["state"]))
+        stamps = Stamps(int(found["generation"]), era + int(found["governing"]), int(found["classes"]))
+        return Reading(stamps, era + int(found["state"]))
