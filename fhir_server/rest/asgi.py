@@ -48,6 +48,7 @@ from fhir_server.rest.respond import (
     rendered,
 )
 from fhir_server.rest.routes import BASE_PATH, Target, allowed, match
+from fhir_server.store import moment
 
 if TYPE_CHECKING:
     from fhir_server.config import Settings
@@ -66,6 +67,7 @@ _PUBLIC = frozenset({"capabilities"})
 _PURPOSE = PURPOSE_HEADER.lower().encode()
 _SAFE = frozenset({"GET", "HEAD"})
 _CLIENT_GONE = 499
+_SLOW_SECONDS = 1.0
 _CLOSING = (b"connection", b"close")
 
 
@@ -260,7 +262,11 @@ class Rest:
 
     async def _body(self, call: _Call, target: Target) -> Body:
         limit = limit_for(target.name, self._settings.max_body_bytes)
+        began = perf_counter()
         raw = await read_body(call.receive, call.fields, limit)
+        if perf_counter() - began > _SLOW_SECONDS:
+            # Whoever sends slowly must not choose the moment at which consents and agreements are looked at.
+            moment.forget()
         call.is_read = True
         call.exchange.received = len(raw)
         content_type = call.fields.get(b"content-type", b"")

@@ -25,6 +25,13 @@ def end(token: Token[dict[object, Any] | None]) -> None:
     _MOMENT.reset(token)
 
 
+def forget() -> None:
+    """Forget what was kept so far: the request is judged at a later moment than that at which it began."""
+    moment = _MOMENT.get()
+    if moment is not None:
+        moment.clear()
+
+
 def kept(key: object) -> Any | None:
     """Return what was kept under ``key`` in this moment; None when nothing was, or outside any."""
     moment = _MOMENT.get()

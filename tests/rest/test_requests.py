@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from fhir_server.interactions.request import Request
+from fhir_server.rest import asgi
+from fhir_server.store import moment
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -213,3 +215,19 @@ async def test_a_configured_base_beats_the_host_header(client_with: Callable[...
     await client("GET", "/fhir/Patient/1", host="whatever")
 
     assert client.asked[0].base == "https://fhir.example/fhir"
+
+
+@pytest.mark.parametrize(("slow", "is_kept"), [(0.0, False), (60.0, True)])
+async def test_a_request_whose_body_took_long_is_judged_when_it_is_whole(
+    client: Any, monkeypatch: pytest.MonkeyPatch, slow: float, is_kept: bool
+) -> None:
+    """What a store was asked before is asked again: a consent may have been withdrawn meanwhile."""
+    monkeypatch.setattr(asgi, "_SLOW_SECONDS", slow)
+    opened = moment.begin()
+    moment.keep("stamps", 1)
+
+    await client("POST", "/fhir/Patient", b'{"resourceType":"Patient"}', content_type=JSON)
+
+    assert len(client.asked) == 1
+    assert (moment.kept("stamps") == 1) is is_kept
+    moment.end(opened)
