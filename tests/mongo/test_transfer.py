@@ -163,6 +163,41 @@ async def test_a_store_that_is_in_use_is_refused_and_stays_as_it_was(
     assert not await new.destination.is_unfinished()
 
 
+async def test_a_server_that_is_there_already_writes_nothing_until_it_is_finished(
+    old: SqliteStore, new: MongoStore, tmp_path: Path
+) -> None:
+    server = await open_mongo(tmp_path)
+    try:
+        reached = await new.destination.begin(await old.origin().newest())
+
+        for write in (
+            put(server, change("Patient", "early")),
+            server.state.apply([Put("client", "early", b"", 0)]),
+            server.commit([], (), [Reclass("early", 0, (Slice(0, 9, b"one"),))]),
+        ):
+            with pytest.raises(Fault, match="migrate") as refused:
+                await write
+            assert refused.value.kind is Kind.UNAVAILABLE
+        await transfer(old.origin(), new.destination, reached)
+        assert await differences(old.origin(), new.destination) == []
+        await new.destination.finish()
+
+        await put(server, change("Patient", "late"))
+        assert await server.read(ALL, "Patient", "early") is None
+        assert await server.read(ALL, "Patient", "late") is not None
+    finally:
+        await server.close()
+
+
+async def test_a_store_that_is_in_use_is_not_held_off(old: SqliteStore, new: MongoStore) -> None:
+    await put(new, change("Patient", "mine"))
+
+    with pytest.raises(Fault, match="in use"):
+        await new.destination.begin(await old.origin().newest())
+
+    await put(new, change("Patient", "mine", 2))
+
+
 async def test_one_that_is_finished_is_not_begun_again(old: SqliteStore, new: MongoStore) -> None:
     await take_over(old, new)
     await new.destination.finish()

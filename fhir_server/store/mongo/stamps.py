@@ -2,7 +2,8 @@
 
 ``stamp`` holds :data:`LANES` small documents. Every transaction that writes records or state goes through one
 of them: it counts there what it changes, and reads there what holds for it, the generation of the search
-parameters and the oldest data key that may still seal. Transactions in different lanes do not conflict; who
+parameters, the oldest data key that may still seal, and whether a transfer fills the store and holds all
+others off. Transactions in different lanes do not conflict; who
 changes what holds writes to all lanes, and so conflicts with every transaction that is under way. Reading the
 stamps is one aggregate, at most once for each request (:mod:`fhir_server.store.moment`), and requests that
 ask at the same time share one.
@@ -40,7 +41,10 @@ _READ: Final = [
         }
     }
 ]
-_FRESH: Final = {"entered": 0, "generation": 0, "governing": 0, "classes": 0, "state": 0, "key": 0}
+_FRESH: Final = {
+    **dict.fromkeys(("entered", "generation", "governing", "classes", "state", "key"), 0),
+    "held": 0,
+}
 _CONFLICT: Final = 112
 _DUPLICATE: Final = 11000
 _PAUSE_SECONDS: Final = 0.01
@@ -105,6 +109,7 @@ class MongoStamps:
         self._lanes = engine.db.get_collection(STAMP)
         self._next_lane = random.randrange(LANES)  # noqa: S311 - spreads processes, guards nothing
         self._commits = 0
+        self._is_holding = False
         self._leader: ObjectId | None = None
         self._elections = 0
         self._shared = Shared(self._ask)
@@ -142,12 +147,19 @@ class MongoStamps:
                 "$inc": {"entered": 1, "governing": int(governing), "state": int(state)},
                 "$max": {"classes": classes},
             },
-            {"generation": 1, "key": 1},
+            {"generation": 1, "key": 1, "held": 1},
             return_document=ReturnDocument.AFTER,
             session=session,
         )
         if document is None:
             raise Fault(Kind.UNAVAILABLE, "The database is not prepared for the store: run fhir-server init.")
+        if document["held"] and not self._is_holding:
+            raise Fault(
+                Kind.UNAVAILABLE,
+                "The database is being filled from another store: nothing is written until fhir-server"
+                " migrate has ended.",
+                headers=(("Retry-After", "60"),),
+            )
         return Lane(document["generation"], document["key"])
 
     async def prepare(self) -> None:
@@ -180,6 +192,16 @@ class MongoStamps:
     async def raise_key(self, number: int) -> None:
         """See that no transaction that seals under a key with a lower number is committed from now on."""
         await self._raise_all("key", number)
+
+    async def hold(self) -> None:
+        """See that nobody but this process commits anything from now on, whoever has the store open."""
+        await self._raise_all("held", 1)
+        self._is_holding = True
+
+    async def release(self) -> None:
+        """Let everybody commit again."""
+        await self._lanes.update_many({}, {"$set": {"held": 0}, "$inc": {"entered": 1}})
+        self._is_holding = False
 
     async def _least(self, field: str) -> int:
         rows = await self._lanes.aggregate([{"$group": {"_id": None, "least": {"$min": f"${field}"}}}])

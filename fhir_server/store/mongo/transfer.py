@@ -53,20 +53,32 @@ class MongoDestination:
     async def begin(self, newest: int) -> Reached:
         """Return how far an earlier transfer came, or note that one begins.
 
-        Raises Fault(CONFLICT) when the store holds anything that no unfinished transfer has brought.
+        From then on nobody else writes, a server neither that opened the store while it was empty. Raises
+        Fault(CONFLICT) when the store holds anything that no unfinished transfer has brought.
         """
         meta = self._db.get_collection(schema.META)
         if found := await meta.find_one({"_id": _THE_TRANSFER}):
+            await self._tools.stamps.hold()
             return Reached(found["newest"], found["after"])
+        await self._refuse_filled()
+        await self._tools.stamps.hold()
+        try:
+            # What was being written before everybody was held off.
+            await self._refuse_filled()
+        except Fault:
+            await self._tools.stamps.release()
+            raise
+        reached = Reached(newest)
+        await self._note(reached)
+        return reached
+
+    async def _refuse_filled(self) -> None:
         for name in _FILLED:
             if await self._db.get_collection(name).find_one({}, {"_id": 1}) is not None:
                 raise Fault(
                     Kind.CONFLICT,
                     "The database holds a store that is in use; nothing was changed. Name an empty database.",
                 )
-        reached = Reached(newest)
-        await self._note(reached)
-        return reached
 
     async def take(self, versions: Sequence[Kept], reached: Reached | None = None) -> None:
         """Keep versions, durably, and how far that is: ``reached``, or None for as far as before."""
@@ -116,6 +128,7 @@ class MongoDestination:
     async def finish(self) -> None:
         """Note that all is taken: from now on the store may be served."""
         await self._db.get_collection(schema.META).delete_one({"_id": _THE_TRANSFER})
+        await self._tools.stamps.release()
 
     async def count(self) -> int:
         """Return how many versions there are."""
