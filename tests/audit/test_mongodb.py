@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -248,6 +249,17 @@ async def test_a_log_that_lost_its_chain_refuses_one_group_and_goes_on_in_anothe
     assert written_in(shelf, keys) == [read(1), read(2), read(4)]
     assert verify(shelf, keys).findings == ()
     assert "was lost to another process" in caplog.text
+
+
+def test_a_lease_is_not_renewed_for_a_shelf_that_was_closed(address: str) -> None:
+    with closing(MongoShelf(address, lease_seconds=0.3)) as shelf:
+        shelf.take()
+        mine = [each for each in threading.enumerate() if each.name.startswith("audit-lease-")]
+        assert any(each.is_alive() for each in mine)
+
+    for each in mine:
+        each.join(10)
+    assert not any(each.is_alive() for each in mine)
 
 
 async def test_the_turn_to_index_is_lost_with_its_lease(address: str) -> None:

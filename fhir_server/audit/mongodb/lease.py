@@ -17,7 +17,7 @@ from typing import Any, Final
 from pymongo import ReturnDocument
 from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
-from pymongo.errors import DuplicateKeyError, PyMongoError
+from pymongo.errors import DuplicateKeyError, InvalidOperation, PyMongoError
 
 SECONDS: Final = 30.0
 """How long a process that says nothing keeps what it holds."""
@@ -92,6 +92,9 @@ class Lease:
             try:
                 if not self.renew():
                     return
+            except InvalidOperation:
+                # The client was closed: there is nobody left for whom to renew.
+                return
             except PyMongoError as error:
                 _LOG.warning(
                     "A lease of the audit could not be renewed; it is tried again",
