@@ -18,7 +18,7 @@ settings.register_profile(
 settings.load_profile("house")
 
 MARKERS = (
-    "every_engine: run on SQLite and on MongoDB, whichever the suite runs on",
+    "every_engine(one_in=1): run on SQLite and on MongoDB, there with one in so many callers for each row",
     "one_engine: run on the suite's own engine alone, in a file that is run on every one",
     "sqlite_file(reason): about SQLite's file; not run when the suite runs on MongoDB",
 )
@@ -48,6 +48,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what is about SQLite's file when the suite runs on MongoDB; count it by reason."""
     if engines.DEFAULT == engines.SQLITE:
+        skipped = {item for item in items if not _is_in_sample(item)}
+        config.hook.pytest_deselected(items=list(skipped))
+        items[:] = [item for item in items if item not in skipped]
         return
     reasons = config.stash[_REASONS]
     gone = []
@@ -59,6 +62,21 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items[:] = [item for item in items if item not in set(gone)]
     if output := getattr(config, "workeroutput", None):
         output[_LEFT_OUT] = reasons
+
+
+def _is_in_sample(item: pytest.Item) -> bool:
+    """Tell whether a row of a table is run on its engine: the suite's own runs all of them.
+
+    The other one runs each row with one caller, and the next row with another.
+    """
+    marker = item.get_closest_marker("every_engine")
+    one_in = marker.kwargs.get("one_in", 1) if marker else 1
+    places = dict(item.callspec.indices) if one_in > 1 and isinstance(item, pytest.Function) else {}
+    if places.pop("engine", 0) == 0 or len(places) < 2:
+        return True
+    # All parameters of a table have the number of its combination here, the callers changing fastest.
+    row, caller = divmod(max(places.values()), one_in)
+    return (row + caller) % one_in == 0
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -37,7 +37,7 @@ from tests.leak.house import (
 from tests.leak.test_agreements import SIGNATURE
 from tests.leak.test_reading import ROUTES, asked_together
 
-pytestmark = pytest.mark.every_engine
+pytestmark = pytest.mark.every_engine(one_in=3)
 
 TREAT = {"purposes": ["TREAT"]}
 DOCTOR = token("user/*.cruds", fhirUser="Practitioner/doctor", organization="Organization/here", **TREAT)

@@ -15,7 +15,7 @@ import pytest
 from tests.http.server import bundle, entry
 from tests.leak.house import CALLERS, ROOT, SECRET, SECRET_CODE, Guarded, Route, not_there
 
-pytestmark = pytest.mark.every_engine
+pytestmark = pytest.mark.every_engine(one_in=4)
 
 
 def sought(family: str) -> Any:
