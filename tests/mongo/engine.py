@@ -82,6 +82,8 @@ class StandIn:
         """Have it hang while the block runs, as a machine without power to compute does."""
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
+        # It goes on for a moment, as long as it takes until each of its threads has heard of it.
+        os.waitpid(self._process.pid, os.WUNTRACED)
         try:
             yield
         finally:
