@@ -18,8 +18,9 @@ from typing import Final
 import msgspec
 
 from fhir_server.audit.chain import LENGTH
-from fhir_server.audit.durable import locked, replace_file, sync_folder
+from fhir_server.audit.lock import locked
 from fhir_server.audit.shelf import Position, Segment
+from fhir_server.crypto.durable import replace_file, sync_folder
 
 INDEX: Final = "index"
 _MOST_CHAINS: Final = 1024

@@ -14,7 +14,8 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from fhir_server.audit.durable import locked, replace_file
+from fhir_server.audit.lock import locked
+from fhir_server.crypto.durable import replace_file
 from fhir_server.crypto.keys import RING, KeyFault, KeyRing
 
 FOLDER: Final = "audit"

@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from fhir_server.crypto.durable import replace_file
 from fhir_server.crypto.suites import SUITES, Suite
 from fhir_server.faults import Fault, Kind
 
@@ -220,15 +221,4 @@ def _write(folder: Path, keys: Keys) -> None:
         "data": {str(number): base64.b64encode(key).decode() for number, key in sorted(keys.data.items())},
         "index": base64.b64encode(keys.index).decode(),
     }
-    fresh = folder / f"{RING}.new"
-    handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    with os.fdopen(handle, "w", encoding="ascii") as file:
-        json.dump(content, file, indent=1)
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.replace(folder / RING)
-    directory = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+    replace_file(folder / RING, json.dumps(content, indent=1).encode("ascii"))

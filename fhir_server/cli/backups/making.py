@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Final
 
 from fhir_server.audit.copying import copy_log
-from fhir_server.audit.durable import sync_folder
 from fhir_server.audit.opening import FOLDER as LOG
 from fhir_server.cli.backups import manifest
 from fhir_server.cli.loading.journal import NAME as JOURNAL
 from fhir_server.clock import instant
 from fhir_server.config import Settings
+from fhir_server.crypto.durable import sync_folder
 from fhir_server.crypto.keys import KeyRing
 from fhir_server.faults import Fault, Kind
 from fhir_server.store.sqlite.copying import Progress, copy_database, settle

@@ -10,6 +10,7 @@ from typing import Final
 
 import msgspec
 
+from fhir_server.crypto.durable import replace_file
 from fhir_server.crypto.keys import KeyRing
 from fhir_server.faults import Fault, Kind
 
@@ -52,11 +53,7 @@ def write(folder: Path, made: str, program: str, findings: int, ring: KeyRing) -
         files[path.relative_to(folder).as_posix()] = _entry(path)
     plain = Manifest(FORMAT, made, program, findings, files)
     manifest = msgspec.structs.replace(plain, seal=_seal(plain, ring))
-    with (folder / NAME).open("wb") as file:
-        (folder / NAME).chmod(0o600)
-        file.write(msgspec.json.format(msgspec.json.encode(manifest), indent=1) + b"\n")
-        file.flush()
-        os.fsync(file.fileno())
+    replace_file(folder / NAME, msgspec.json.format(msgspec.json.encode(manifest), indent=1) + b"\n")
     return manifest
 
 

@@ -7,9 +7,9 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
-from fhir_server.audit.durable import sync_folder
 from fhir_server.cli.backups import manifest
 from fhir_server.config import Settings
+from fhir_server.crypto.durable import sync_folder
 from fhir_server.crypto.keys import KeyRing
 from fhir_server.faults import Fault, Kind
 

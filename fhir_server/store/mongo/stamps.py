@@ -41,10 +41,7 @@ _READ: Final = [
         }
     }
 ]
-_FRESH: Final = {
-    **dict.fromkeys(("entered", "generation", "governing", "classes", "state", "key"), 0),
-    "held": 0,
-}
+_FRESH: Final = dict.fromkeys(("entered", "generation", "governing", "classes", "state", "key", "held"), 0)
 _CONFLICT: Final = 112
 _DUPLICATE: Final = 11000
 _PAUSE_SECONDS: Final = 0.01
